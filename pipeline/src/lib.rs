@@ -28,5 +28,6 @@ pub mod augment;
 pub mod codec;
 pub mod draw;
 pub mod manifest;
+pub mod render;
 pub mod sample;
 pub mod source;

@@ -1,0 +1,3 @@
+//! Rendering: encoded bytes and a plan in, views out.
+
+pub mod sample;
