@@ -1,3 +1,6 @@
-//! Rendering: encoded bytes and a plan in, views out.
+//! From encoded rows to views in slot rows: the outer seam, with one implementation per kind of device.
 
+mod bad;
 pub mod sample;
+
+pub use bad::{BadSampleLimit, BadSamplePolicy};
