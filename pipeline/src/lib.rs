@@ -28,6 +28,7 @@ pub mod augment;
 pub mod batch;
 pub mod codec;
 pub mod draw;
+pub mod fetch;
 pub mod manifest;
 pub mod order;
 pub mod render;
