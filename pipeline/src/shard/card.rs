@@ -28,7 +28,10 @@ pub(super) fn write(out: &Path) -> Result<(), ShardError> {
     for (name, dir) in list_splits(out) {
         let manifest = Manifest::read(&dir)?;
         // Writing to a String cannot fail.
-        let _ = writeln!(head, "  - split: {name}\n    path: \"{name}/*.parquet\"");
+        // `datasets` takes letters, digits and underscores in split names.
+        let split: String =
+            name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let _ = writeln!(head, "  - split: {split}\n    path: \"{name}/*.parquet\"");
         let _ = writeln!(
             table,
             "| {name} | {} | {} | {} |",

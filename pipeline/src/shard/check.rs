@@ -61,7 +61,9 @@ impl<'a> Checker<'a> {
         let limits = self.options.limits;
         if u64::from(meta.width) * u64::from(meta.height) > limits.max_pixels {
             let (width, height) = (meta.width, meta.height);
-            return Err(CodecError::TooLarge { width, height, max_pixels: limits.max_pixels }.into());
+            return Err(
+                CodecError::TooLarge { width, height, max_pixels: limits.max_pixels }.into()
+            );
         }
         match self.options.check {
             Check::Header => meta.flags = meta.flags.with(ImageFlags::UNCHECKED),
@@ -96,7 +98,11 @@ impl<'a> Checker<'a> {
 /// numbers; PNG and WebP decoders hold their own channels beside them.
 pub(super) fn decode_bytes(meta: &ImageMeta) -> u64 {
     let pixels = u64::from(meta.width) * u64::from(meta.height);
-    let coefficients = if meta.progressive || meta.format != ImageFormat::Jpeg { 2 * u64::from(meta.components) } else { 0 };
+    let coefficients = if meta.progressive || meta.format != ImageFormat::Jpeg {
+        2 * u64::from(meta.components)
+    } else {
+        0
+    };
     pixels * (3 + coefficients)
 }
 

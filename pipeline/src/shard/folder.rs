@@ -126,8 +126,7 @@ impl SplitFolder {
         let text = fs::read(self.record_path(shard)).ok()?;
         let record: ShardRecord = serde_json::from_slice(&text).ok()?;
         let whole = record.shard.as_ref().is_none_or(|shard| {
-            fs::metadata(self.partial.join(&shard.file))
-                .is_ok_and(|file| file.len() == shard.bytes)
+            fs::metadata(self.partial.join(&shard.file)).is_ok_and(|file| file.len() == shard.bytes)
         });
         whole.then_some(record)
     }
@@ -151,7 +150,8 @@ impl SplitFolder {
         for entry in fs::read_dir(&self.partial).map_err(read())? {
             let entry = entry.map_err(read())?;
             let name = entry.file_name();
-            let known = name.to_str().is_some_and(|name| name == PLAN_FILE || files.contains(&name));
+            let known =
+                name.to_str().is_some_and(|name| name == PLAN_FILE || files.contains(&name));
             if !known {
                 fs::remove_file(entry.path()).map_err(ShardError::io("remove", entry.path()))?;
             }

@@ -188,9 +188,9 @@ impl SplitListing {
                 listing.refuse(path, "unreadable", "it is no regular file".to_owned());
                 continue;
             }
-            let metadata = entry.metadata().map_err(|error| {
-                ShardError::io("read", entry.path())(error.into())
-            })?;
+            let metadata = entry
+                .metadata()
+                .map_err(|error| ShardError::io("read", entry.path())(error.into()))?;
             let name = entry.file_name().as_bytes();
             digest.update(&(path.as_os_str().len() as u64).to_le_bytes());
             digest.update(path.as_os_str().as_bytes());
@@ -271,10 +271,15 @@ impl SplitListing {
             return Ok(());
         }
         for folder in &mut self.folders {
-            folder.label = folder.path.components().next().and_then(|class| {
-                let class = class.as_os_str().to_str()?;
-                self.classes.binary_search_by(|other| other.as_str().cmp(class)).ok()
-            }).map(|label| label as u32);
+            folder.label = folder
+                .path
+                .components()
+                .next()
+                .and_then(|class| {
+                    let class = class.as_os_str().to_str()?;
+                    self.classes.binary_search_by(|other| other.as_str().cmp(class)).ok()
+                })
+                .map(|label| label as u32);
         }
         let loose: Vec<PathBuf> = (0..self.len())
             .filter(|&file| self.label(file).is_none())

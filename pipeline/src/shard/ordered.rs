@@ -180,7 +180,8 @@ mod tests {
     fn results_come_in_order_and_bytes_under_way_stay_within_the_bound() {
         watched(|| {
             let sizes = |item: usize| if item == 70 { 1 << 20 } else { (item as u64 * 37) % 5000 };
-            let (queue, held, peak) = (Ordered::new(200, 20_000), AtomicU64::new(0), AtomicU64::new(0));
+            let (queue, held, peak) =
+                (Ordered::new(200, 20_000), AtomicU64::new(0), AtomicU64::new(0));
             thread::scope(|scope| {
                 for _ in 0..4 {
                     scope.spawn(|| {

@@ -30,10 +30,8 @@ pub fn shard(
     }
     let listing = Listing::scan(src, options.splits.first().map(String::as_str))?;
     if !listing.ignored_folders.is_empty() {
-        progress.note(&format!(
-            "left alone beside the splits: {}",
-            listing.ignored_folders.join(", ")
-        ));
+        progress
+            .note(&format!("left alone beside the splits: {}", listing.ignored_folders.join(", ")));
     }
     let found: Vec<&str> = listing.splits.iter().map(|split| split.split.as_str()).collect();
     if let Some(absent) = options.splits.iter().find(|name| !found.contains(&name.as_str())) {

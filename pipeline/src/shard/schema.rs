@@ -1,5 +1,7 @@
 //! The Parquet schema of a shard, as Hugging Face `datasets` writes one, and the writer settings for it.
 
+use std::collections::HashMap;
+
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
@@ -39,8 +41,7 @@ pub(super) fn schema(classes: &[String]) -> Schema {
     features.insert("image".to_owned(), json!({"_type": "Image"}));
     if !classes.is_empty() {
         fields.push(Field::new("label", DataType::Int64, true));
-        features
-            .insert("label".to_owned(), json!({"names": classes, "_type": "ClassLabel"}));
+        features.insert("label".to_owned(), json!({"names": classes, "_type": "ClassLabel"}));
     }
     fields.push(Field::new("id", DataType::Int64, true));
     features.insert("id".to_owned(), json!({"dtype": "int64", "_type": "Value"}));
@@ -49,7 +50,7 @@ pub(super) fn schema(classes: &[String]) -> Schema {
         features.insert(name.to_owned(), json!({"dtype": dtype, "_type": "Value"}));
     }
     let features = json!({"info": {"features": Value::Object(features)}}).to_string();
-    Schema::new_with_metadata(fields, [(FEATURES_KEY.to_owned(), features)].into())
+    Schema::new_with_metadata(fields, HashMap::from([(FEATURES_KEY.to_owned(), features)]))
 }
 
 /// Writer settings. Image bytes are compressed already and never searched, so dictionary, compression and

@@ -89,7 +89,8 @@ pub(super) fn write_split(
         return Err(ShardError::NothingUsable {
             split: listing.split.clone(),
             num_files: refused.len() as u64,
-            example: example.map_or(String::new(), |file| format!("{}: {}", file.path, file.reason)),
+            example: example
+                .map_or(String::new(), |file| format!("{}: {}", file.path, file.reason)),
         });
     }
     number_shards(&mut shards, folder, &listing.split)?;
@@ -176,8 +177,16 @@ fn write_shards(
             }
         }
         let result = missing.iter().try_for_each(|&shard| {
-            let record =
-                write_shard(shard, records.len(), listing, layout, folder, options, progress, &queue)?;
+            let record = write_shard(
+                shard,
+                records.len(),
+                listing,
+                layout,
+                folder,
+                options,
+                progress,
+                &queue,
+            )?;
             folder.write_record(shard, &record)?;
             if let Some(shard) = &record.shard {
                 let rows = shard.row_groups.iter().map(|group| u64::from(group.rows)).sum();
@@ -194,7 +203,10 @@ fn write_shards(
     result
 }
 
-#[expect(clippy::too_many_arguments, reason = "the loop body of write_shards, which holds them all")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the loop body of write_shards, which holds them all"
+)]
 fn write_shard(
     shard: usize,
     num_shards: usize,

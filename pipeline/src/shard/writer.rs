@@ -113,8 +113,7 @@ impl<'a> ShardWriter<'a> {
         }
         if self.groups.is_empty() {
             drop(self.writer);
-            fs::remove_file(&self.temporary)
-                .map_err(ShardError::io("remove", &self.temporary))?;
+            fs::remove_file(&self.temporary).map_err(ShardError::io("remove", &self.temporary))?;
             return Ok((None, self.figures));
         }
         let facts = json!({
@@ -176,8 +175,7 @@ fn batch(
     );
     let subsampling: StringArray =
         rows.iter().map(|row| Some(row.meta.subsampling.as_str())).collect();
-    let progressive: BooleanArray =
-        rows.iter().map(|row| Some(row.meta.progressive)).collect();
+    let progressive: BooleanArray = rows.iter().map(|row| Some(row.meta.progressive)).collect();
     let mut columns: Vec<ArrayRef> = vec![Arc::new(image)];
     if schema.field_with_name("label").is_ok() {
         let labels: Int64Array = rows.iter().map(|row| row.label.map(i64::from)).collect();

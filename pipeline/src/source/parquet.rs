@@ -243,13 +243,12 @@ impl Source for ParquetSource {
         let range = FileRange { start, bytes: bytes.into(), file_bytes: listed };
         let mask = ProjectionMask::columns(footer.parquet_schema(), COLUMNS);
         let rows = self.groups[group.0 as usize].rows;
-        let mut reader =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(range, footer.clone())
-                .with_row_groups(vec![row_group as usize])
-                .with_projection(mask)
-                .with_batch_size(rows as usize)
-                .build()
-                .map_err(parquet)?;
+        let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(range, footer.clone())
+            .with_row_groups(vec![row_group as usize])
+            .with_projection(mask)
+            .with_batch_size(rows as usize)
+            .build()
+            .map_err(parquet)?;
         let batch = reader
             .next()
             .transpose()

@@ -40,11 +40,7 @@ pub(super) fn check_columns(schema: &Schema, labelled: bool) -> Result<(), Strin
         part("bytes"),
         &[DataType::Binary, DataType::BinaryView, DataType::LargeBinary],
     )?;
-    expect(
-        "image.path",
-        part("path"),
-        &[DataType::Utf8, DataType::Utf8View, DataType::LargeUtf8],
-    )?;
+    expect("image.path", part("path"), &[DataType::Utf8, DataType::Utf8View, DataType::LargeUtf8])?;
     if labelled {
         expect("label", column("label"), &[DataType::Int64])?;
     }
@@ -62,9 +58,8 @@ pub(super) fn row_group(
     batch: &RecordBatch,
     num_classes: usize,
 ) -> Result<RowGroup, String> {
-    let column = |name: &str| {
-        batch.column_by_name(name).ok_or_else(|| format!("it has no column `{name}`"))
-    };
+    let column =
+        |name: &str| batch.column_by_name(name).ok_or_else(|| format!("it has no column `{name}`"));
     let image = column("image")?.as_struct_opt().ok_or("column `image` is no struct")?;
     let part = |name: &str| {
         image.column_by_name(name).ok_or_else(|| format!("it has no column `image.{name}`"))
@@ -150,8 +145,7 @@ fn full<A: Array>(
     array: &ArrayRef,
     cast: impl FnOnce(&ArrayRef) -> Option<A>,
 ) -> Result<A, String> {
-    let array =
-        cast(array).ok_or_else(|| format!("column `{name}` is {}", array.data_type()))?;
+    let array = cast(array).ok_or_else(|| format!("column `{name}` is {}", array.data_type()))?;
     match (0..array.len()).find(|&row| array.is_null(row)) {
         Some(row) => Err(format!("row {row} has no `{name}`")),
         None => Ok(array),
