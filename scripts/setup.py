@@ -3,6 +3,8 @@
 
     scripts/setup                          all that `cargo build` needs
     scripts/setup venv NAME REQUIREMENTS   a Python environment in the cache; prints its python
+    scripts/setup cache                    prints the cache folder
+    scripts/setup clean                    removes from the cache what this script and CI put there
 
 libtorch is the CPU part of the pinned torch wheel, without Python: the headers, three libraries and two
 of NVIDIA's that they are linked to. It lies outside the clone, in $SMOG_CACHE, else $XDG_CACHE_HOME/smog,
@@ -392,7 +394,11 @@ def overriding_variables(environment: dict[str, str], libtorch: Path) -> list[st
 def make_venv(cache: Path, name: str, requirements: Path, run=subprocess.run) -> Path:
     """A virtual environment with exactly these requirements; gives its python."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    digest = hashlib.sha256(requirements.read_bytes() + version.encode()).hexdigest()[:12]
+    try:
+        wanted = requirements.read_bytes()
+    except OSError as error:
+        raise SetupError(f"cannot read the requirements: {error}") from error
+    digest = hashlib.sha256(wanted + version.encode()).hexdigest()[:12]
     folder = cache / f"venv-{name}-{digest}"
     python, marker = folder / "bin/python", folder / MARKER
     if marker.exists() and python.exists():
@@ -413,6 +419,14 @@ def make_venv(cache: Path, name: str, requirements: Path, run=subprocess.run) ->
                 raise SetupError(f"this failed (message above): {' '.join(step)}; call this again")
         marker.write_text("{}\n")
     return python
+
+
+def clean(cache: Path) -> None:
+    """Removes what we know to be ours; anything else in the folder stays."""
+    for pattern in ("libtorch-*", ".libtorch-*.partial-*", "venv-*", "target-*"):
+        for folder in sorted(cache.glob(pattern)):
+            say(f"removing {folder}")
+            shutil.rmtree(folder)
 
 
 # ---- the command -------------------------------------------------------------------------------------------------
@@ -445,6 +459,10 @@ def main(arguments: list[str]) -> int:
         elif len(arguments) == 3 and arguments[0] == "venv":
             install_packages(missing_packages(need_pip=False, need_venv=True))
             print(make_venv(cache_root(dict(os.environ)), arguments[1], Path(arguments[2])))
+        elif arguments == ["cache"]:
+            print(cache_root(dict(os.environ)))
+        elif arguments == ["clean"]:
+            clean(cache_root(dict(os.environ)))
         else:
             print(__doc__, file=sys.stderr)
             return 2

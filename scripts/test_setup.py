@@ -342,6 +342,14 @@ class Cargo(Case):
         self.assertEqual(setup.cache_root({"HOME": "/h"}), Path("/h/.cache/smog"))
 
 
+class Cache(Case):
+    def test_clean_removes_only_what_is_known_to_be_ours(self):
+        for name in ("libtorch-1.2.3", "target-0123", "venv-interop-45", ".libtorch-1.2.3.partial-7", "mine"):
+            (self.cache / name).mkdir(parents=True)
+        setup.clean(self.cache)
+        self.assertEqual(self.left_in_cache(), ["mine"])
+
+
 class Environments(Case):
     def make(self, requirements, failing=None):
         commands = []
