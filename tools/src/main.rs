@@ -2,6 +2,7 @@
 
 mod progress;
 mod shard;
+mod synth;
 mod text;
 
 use std::process::ExitCode;
@@ -27,11 +28,14 @@ struct Cli {
 enum Command {
     /// Make a data set of Parquet shards from a folder of images
     Shard(shard::Args),
+    /// Draw a labelled set of pictures, for trying things without data
+    Synth(synth::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Shard(args) => shard::run(args),
+        Command::Synth(args) => synth::run(args),
     };
     result.unwrap_or_else(|error| {
         report(&error);
