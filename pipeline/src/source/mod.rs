@@ -36,7 +36,9 @@ pub trait Source: Send + Sync {
 
     /// Number of samples over all row groups.
     fn num_samples(&self) -> u64 {
-        self.row_groups().last().map_or(0, |last| u64::from(last.first_sample.0) + u64::from(last.rows))
+        self.row_groups()
+            .last()
+            .map_or(0, |last| u64::from(last.first_sample.0) + u64::from(last.rows))
     }
 }
 
