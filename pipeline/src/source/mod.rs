@@ -1,10 +1,13 @@
 //! Where row groups come from.
 
+mod synthetic;
+
 use std::path::PathBuf;
 
 use arrow::array::{Array, BinaryViewArray};
 
 use crate::sample::{ImageMeta, RowGroupId, SampleId};
+pub use synthetic::SyntheticSource;
 
 /// Where a row group lies in the numbering of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
