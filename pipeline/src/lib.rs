@@ -29,13 +29,9 @@ pub mod batch;
 pub mod codec;
 pub mod draw;
 pub mod manifest;
-<<<<<<< HEAD
 pub mod order;
 pub mod render;
 pub mod runtime;
-=======
-pub mod render;
->>>>>>> refs/heads/codec
 pub mod sample;
 pub mod source;
 pub mod stream;

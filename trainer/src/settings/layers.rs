@@ -84,6 +84,9 @@ impl RawConfig {
         }
         match place {
             Value::Table(table) => {
+                if *last == KIND && table.get(KIND) != Some(&value) {
+                    table.clear();
+                }
                 table.insert((*last).to_owned(), value);
             }
             Value::Array(list) => {
@@ -130,8 +133,15 @@ impl RawConfig {
     }
 }
 
-/// Deep merge: tables are joined, everything else is replaced.
+/// The key that says which of several sets of keys a table has. The keys of one kind mean nothing to
+/// another, so a table of another kind replaces the one below instead of joining it.
+const KIND: &str = "kind";
+
+/// Deep merge: tables of the same kind are joined, everything else is replaced.
 fn merge(below: &mut Table, above: Table) {
+    if above.contains_key(KIND) && above.get(KIND) != below.get(KIND) {
+        below.clear();
+    }
     for (key, value) in above {
         match (below.get_mut(&key), value) {
             (Some(Value::Table(below)), Value::Table(above)) => merge(below, above),
