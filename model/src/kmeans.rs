@@ -230,8 +230,8 @@ fn plus_plus(points: &Tensor, num_groups: i64, draw: &mut Draw) -> Tensor {
         let cumulated = distances.cumsum(0, Kind::Double);
         let odds: Vec<f64> = (0..num_candidates).map(|_| draw.unit()).collect();
         let odds = Tensor::from_slice(&odds).to_device(device) * cumulated.narrow(0, total - 1, 1);
-        let rows = cumulated
-            .searchsorted(&odds, false, true, "right", None::<Tensor>)
+        let rows = odds
+            .searchsorted(&cumulated, false, true, "right", None::<Tensor>)
             .clamp_max(total - 1);
         let candidates = points.index_select(0, &rows);
         let left = away(&points, &candidates).minimum(&distances.unsqueeze(1));
