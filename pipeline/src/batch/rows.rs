@@ -101,8 +101,7 @@ impl Slot {
                 block.map_err(|problem| PipelineError::SlotMemory { bytes: bytes as u64, problem })
             })
             .collect::<Result<_, _>>()?;
-        let no_key =
-            SampleKey { epoch: 0, ordinal: Ordinal(0), sample: SampleId(0), attempt: 0 };
+        let no_key = SampleKey { epoch: 0, ordinal: Ordinal(0), sample: SampleId(0), attempt: 0 };
         let rows = shape.rows;
         Ok(Self {
             shape: shape.clone(),
