@@ -34,5 +34,6 @@ pub mod order;
 pub mod render;
 pub mod runtime;
 pub mod sample;
+pub mod shard;
 pub mod source;
 pub mod stream;
