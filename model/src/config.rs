@@ -247,7 +247,10 @@ named!(Direction { "both" => Direction::Both, "alternate" => Direction::Alternat
 
 fn positive(field: &'static str, value: i64) -> Result<(), ModelError> {
     if value < 1 {
-        return Err(ModelError::Config { field, reason: format!("must be at least 1, got {value}") });
+        return Err(ModelError::Config {
+            field,
+            reason: format!("must be at least 1, got {value}"),
+        });
     }
     Ok(())
 }

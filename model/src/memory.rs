@@ -32,7 +32,9 @@ impl FeatureMemory {
         if capacity < 1 || dim < 1 {
             return Err(ModelError::Config {
                 field: "memory",
-                reason: format!("capacity and dimension must be at least 1, got {capacity} and {dim}"),
+                reason: format!(
+                    "capacity and dimension must be at least 1, got {capacity} and {dim}"
+                ),
             });
         }
         let ring = Tensor::zeros([capacity, dim], (Kind::Float, device));
@@ -108,7 +110,10 @@ impl FeatureMemory {
         if !(0..self.capacity).contains(&next) || (!full && next != size[0]) {
             return Err(ModelError::TensorValue {
                 name: POSITION.to_owned(),
-                reason: format!("position {next} does not fit {} rows of {}", size[0], self.capacity),
+                reason: format!(
+                    "position {next} does not fit {} rows of {}",
+                    size[0], self.capacity
+                ),
             });
         }
         self.ring.narrow(0, 0, size[0]).copy_(features);

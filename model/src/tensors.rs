@@ -20,7 +20,11 @@ pub(crate) fn counter(state: &HashMap<String, Tensor>, name: &str) -> Result<i64
     if tensor.numel() != 1 || tensor.kind() != Kind::Int64 {
         return Err(ModelError::TensorValue {
             name: name.to_owned(),
-            reason: format!("expected one 64-bit integer, found {:?} of {:?}", tensor.size(), tensor.kind()),
+            reason: format!(
+                "expected one 64-bit integer, found {:?} of {:?}",
+                tensor.size(),
+                tensor.kind()
+            ),
         });
     }
     Ok(tensor.int64_value(&vec![0; tensor.dim()]))

@@ -1,1 +1,3 @@
-//! x
+//! Training of SMoG: settings, the step loop, checkpoints and evaluation.
+
+pub mod settings;

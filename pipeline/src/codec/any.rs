@@ -3,8 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::header::{self, JpegHeader};
+use super::jpeg_decoder::Quiet;
 use super::turbo::Turbo;
-use super::{CodecError, DecodeLimits, DecoderKind, ImageDecoder, Pixels};
+use super::zune::Zune;
+use super::{CodecError, DecodeLimits, DecoderKind, ImageDecoder, Pixels, png, webp};
 use crate::sample::{ImageFormat, ImageMeta};
 
 /// More scans than any encoder writes (libjpeg's default script has 10). Each scan walks the whole image,
@@ -30,6 +32,16 @@ pub(super) trait JpegBackend: Send {
 }
 
 /// A decoder for JPEG, PNG and WebP; `kind` chooses the library for JPEG.
+///
+/// # What counts as damaged
+/// An image is refused rather than filled in: where data is missing or a library had to make up pixels, the
+/// sample is bad. Two rules make the libraries agree on most files before they begin: a JPEG without an end
+/// marker is cut off, as PIL has it, and sizes and number of scans that its bytes cannot hold are refused.
+/// Of what libjpeg-turbo warns of, only bytes without meaning between markers are let pass. Where libraries
+/// still differ, libjpeg-turbo is the reference: *a sample is bad if and only if the reference decoder
+/// refuses it*. A GPU renderer that refuses more has to hand those images to it.
+///
+/// A panic inside a library is caught and refuses the image.
 pub fn decoder(kind: DecoderKind, limits: DecodeLimits) -> Box<dyn ImageDecoder> {
     Box::new(AnyDecoder { kind, limits, jpeg: None, scratch: Vec::new() })
 }
@@ -56,62 +68,85 @@ impl ImageDecoder for AnyDecoder {
         out: &mut Pixels,
     ) -> Result<(), CodecError> {
         let format = header::format(encoded)?;
-        match format {
+        let scratch = &mut self.scratch;
+        let result = match format {
             ImageFormat::Jpeg => {
                 let header = JpegHeader::parse(encoded)?;
-                self.check_size(header.width, header.height, meta)?;
+                check_size(header.width, header.height, meta, self.limits)?;
                 check_scans(encoded, &header)?;
-                let backend = match self.jpeg.take() {
+                let mut backend = match self.jpeg.take() {
                     Some(backend) => backend,
-                    None => self.new_backend()?,
+                    None => new_backend(self.kind)?,
                 };
-                let scratch = &mut self.scratch;
-                let (backend, result) = guard(backend, |backend| {
-                    backend.decode(encoded, &header, max_scale, scratch, out)
-                });
-                self.jpeg = backend;
+                let max_scale = max_scale.clamp(1, 8);
+                let result = guard(|| backend.decode(encoded, &header, max_scale, scratch, out));
+                if !matches!(result, Err(Refused::Panic(_))) {
+                    self.jpeg = Some(backend);
+                }
                 result
             }
             ImageFormat::Png | ImageFormat::WebP => {
-                Err(CodecError::Unsupported { what: "PNG and WebP".into() })
+                let found = header::probe(encoded)?;
+                check_size(found.width, found.height, meta, self.limits)?;
+                let decode = if format == ImageFormat::Png { png::decode } else { webp::decode };
+                guard(|| decode(encoded, &found, scratch, out))
             }
+        };
+        result.map_err(Refused::into_error)
+    }
+}
+
+fn new_backend(kind: DecoderKind) -> Result<Box<dyn JpegBackend>, CodecError> {
+    Ok(match kind {
+        DecoderKind::TurboJpeg => Box::new(Turbo::new()?),
+        DecoderKind::ZuneJpeg => Box::new(Zune),
+        DecoderKind::JpegDecoder => Box::new(Quiet::new()?),
+    })
+}
+
+fn check_size(
+    width: u32,
+    height: u32,
+    meta: &ImageMeta,
+    limits: DecodeLimits,
+) -> Result<(), CodecError> {
+    let max_pixels = limits.max_pixels;
+    if u64::from(width) * u64::from(height) > max_pixels {
+        return Err(CodecError::TooLarge { width, height, max_pixels });
+    }
+    // Crops were drawn for the size in the manifest.
+    if (width, height) != (meta.width, meta.height) {
+        let (expected, by) = (meta.width, meta.height);
+        let what = format!("the header says {width}x{height}, the manifest {expected}x{by}");
+        return Err(CodecError::Damaged { what });
+    }
+    Ok(())
+}
+
+/// Why a library gave no image.
+enum Refused {
+    Error(CodecError),
+    Panic(String),
+}
+
+impl Refused {
+    fn into_error(self) -> CodecError {
+        match self {
+            Self::Error(error) => error,
+            Self::Panic(what) => CodecError::Damaged { what },
         }
     }
 }
 
-impl AnyDecoder {
-    fn new_backend(&self) -> Result<Box<dyn JpegBackend>, CodecError> {
-        Ok(Box::new(Turbo::new()?))
-    }
-
-    fn check_size(&self, width: u32, height: u32, meta: &ImageMeta) -> Result<(), CodecError> {
-        let max_pixels = self.limits.max_pixels;
-        if u64::from(width) * u64::from(height) > max_pixels {
-            return Err(CodecError::TooLarge { width, height, max_pixels });
-        }
-        // Crops were drawn for the size in the manifest.
-        if (width, height) != (meta.width, meta.height) {
-            let (expected, by) = (meta.width, meta.height);
-            let what = format!("the header says {width}x{height}, the manifest {expected}x{by}");
-            return Err(CodecError::Damaged { what });
-        }
-        Ok(())
-    }
-}
-
-/// Runs a library's code; a panic in it is a damaged image and the end of that instance.
-fn guard<T>(
-    mut state: T,
-    run: impl FnOnce(&mut T) -> Result<(), CodecError>,
-) -> (Option<T>, Result<(), CodecError>) {
-    // What the closure leaves half done is dropped here, or is a buffer that the next decode overwrites.
-    match catch_unwind(AssertUnwindSafe(|| run(&mut state))) {
-        Ok(result) => (Some(state), result),
+/// Runs a library's code; a panic in it is a damaged image.
+fn guard(run: impl FnOnce() -> Result<(), CodecError>) -> Result<(), Refused> {
+    // What a panic leaves half done is dropped by the caller, or is a buffer that the next decode fills.
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result.map_err(Refused::Error),
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            let what = format!("the decoder panicked: {}", text.unwrap_or_default());
-            (None, Err(CodecError::Damaged { what }))
+            Err(Refused::Panic(format!("the decoder panicked: {}", text.unwrap_or_default())))
         }
     }
 }

@@ -7,7 +7,7 @@ pub(super) fn gray_to_rgb(gray: &[u8], rgb: &mut [u8]) {
     }
 }
 
-/// Keeps the first `3` of `channels` bytes of each pixel: alpha is dropped, not blended.
+/// RGBA to RGB: alpha is dropped, not blended.
 pub(super) fn drop_alpha(pixels: &[u8], rgb: &mut [u8]) {
     for (to, from) in rgb.chunks_exact_mut(3).zip(pixels.chunks_exact(4)) {
         to.copy_from_slice(&from[..3]);
@@ -39,20 +39,30 @@ fn mul_div_255(a: u32, b: u32) -> u32 {
     ((product >> 8) + product) >> 8
 }
 
+/// YCbCr to RGB in place, full range, as JFIF says.
+pub(super) fn ycbcr_to_rgb(pixels: &mut [u8]) {
+    for pixel in pixels.chunks_exact_mut(3) {
+        let rgb = rgb_of(pixel[0], pixel[1], pixel[2]);
+        pixel.copy_from_slice(&rgb);
+    }
+}
+
 /// YCCK as stored to CMYK as stored, in place: the inverse of libjpeg's conversion, which takes the
 /// complement of RGB for the inks and leaves black alone.
 pub(super) fn ycck_to_cmyk(pixels: &mut [u8]) {
     for pixel in pixels.chunks_exact_mut(4) {
-        let [y, cb, cr] = [pixel[0], pixel[1], pixel[2]].map(i32::from);
-        let (cb, cr) = (cb - 128, cr - 128);
-        // 16-bit fixed point, as libjpeg's tables.
-        let red = y + ((91_881 * cr + 32_768) >> 16);
-        let green = y + ((-22_554 * cb - 46_802 * cr + 32_768) >> 16);
-        let blue = y + ((116_130 * cb + 32_768) >> 16);
-        for (ink, light) in pixel.iter_mut().zip([red, green, blue]) {
-            *ink = 255 - light.clamp(0, 255) as u8;
-        }
+        let rgb = rgb_of(pixel[0], pixel[1], pixel[2]);
+        pixel[..3].copy_from_slice(&rgb.map(|light| 255 - light));
     }
+}
+
+/// 16-bit fixed point, as libjpeg's tables.
+fn rgb_of(y: u8, cb: u8, cr: u8) -> [u8; 3] {
+    let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
+    let red = y + ((91_881 * cr + 32_768) >> 16);
+    let green = y + ((-22_554 * cb - 46_802 * cr + 32_768) >> 16);
+    let blue = y + ((116_130 * cb + 32_768) >> 16);
+    [red, green, blue].map(|light| light.clamp(0, 255) as u8)
 }
 
 #[cfg(test)]

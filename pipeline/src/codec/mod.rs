@@ -7,9 +7,13 @@
 mod any;
 mod colour;
 mod header;
+mod jpeg_decoder;
 mod kind;
 mod orientation;
+mod png;
 mod turbo;
+mod webp;
+mod zune;
 
 pub use any::decoder;
 pub use header::probe;

@@ -27,7 +27,7 @@ pub enum PipelineError {
     #[error("the stream does not fit in its memory budget: {forecast}; {remedy}")]
     Memory {
         /// All figures.
-        forecast: MemoryForecast,
+        forecast: Box<MemoryForecast>,
         /// Which settings to change, and to what.
         remedy: String,
     },
@@ -63,6 +63,9 @@ pub enum PipelineError {
     /// A stage failed; the others were stopped. Every later call gives the same error.
     #[error(transparent)]
     Stage(Arc<StageFailure>),
+    /// The stages were stopped and could not be started again.
+    #[error("the stream is not running")]
+    NotRunning,
     /// Stages did not end in time after they were told to.
     #[error("stages did not end within {seconds} s: {}", stages.join(", "))]
     StillRunning {
@@ -120,6 +123,16 @@ pub enum FailureCause {
         path: String,
         /// What the decoder said of it.
         reason: String,
+    },
+    /// A source gave something else than its table of row groups says.
+    #[error("row group {row_group} has {found} rows, {expected} were expected")]
+    WrongRowGroup {
+        /// Index into the table of row groups.
+        row_group: u32,
+        /// Rows by the table.
+        expected: u32,
+        /// Rows that came.
+        found: u64,
     },
     /// A bug: the stage panicked.
     #[error("panicked: {message}")]

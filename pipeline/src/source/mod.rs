@@ -1,5 +1,7 @@
 //! Where row groups come from.
 
+mod parquet;
+mod rows;
 mod synthetic;
 
 use std::path::PathBuf;
@@ -7,6 +9,8 @@ use std::path::PathBuf;
 use arrow::array::{Array, BinaryViewArray};
 
 use crate::sample::{ImageMeta, RowGroupId, SampleId};
+
+pub use self::parquet::{OpenError, ParquetSource};
 pub use synthetic::SyntheticSource;
 
 /// Where a row group lies in the numbering of samples.
@@ -106,6 +110,6 @@ pub enum SourceError {
         row_group: u32,
         /// The cause.
         #[source]
-        source: parquet::errors::ParquetError,
+        source: ::parquet::errors::ParquetError,
     },
 }

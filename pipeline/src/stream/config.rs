@@ -4,8 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::augment::Recipe;
 use crate::order::OrderSettings;
-use crate::render::BadSamplePolicy;
 use crate::render::sample::RenderSettings;
+use crate::render::{BadSampleLimit, BadSamplePolicy};
+use crate::runtime::PipelineError;
+
+/// Cores that are left to the trainer where the number of workers is not given.
+const RESERVED_CORES: u32 = 1;
+/// More threads than any machine has cores are a mistake.
+const MAX_WORKERS: u32 = 1024;
 
 /// Whether the stream ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -74,6 +80,61 @@ impl StreamConfig {
             rank: 0,
             world_size: 1,
         }
+    }
+
+    /// Number of workers, with 0 resolved: all cores but one, which is left to the trainer.
+    pub fn resolved_workers(&self) -> u32 {
+        if self.workers > 0 {
+            return self.workers;
+        }
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+        cores.saturating_sub(RESERVED_CORES).max(1)
+    }
+
+    /// Checks the settings by themselves and against the number of samples.
+    pub(super) fn validate(&self, num_samples: u64) -> Result<(), PipelineError> {
+        self.recipe.validate()?;
+        let check = |key, value: u64, fits: bool, expected: &dyn Fn() -> String| {
+            if fits {
+                Ok(())
+            } else {
+                Err(PipelineError::Setting { key, value: value.to_string(), expected: expected() })
+            }
+        };
+        let workers = self.workers.into();
+        check("num_samples", num_samples, num_samples > 0, &|| "at least one sample".into())?;
+        check("num_samples", num_samples, num_samples <= u64::from(u32::MAX), &|| {
+            format!("at most {}", u32::MAX)
+        })?;
+        check("batch_size", self.batch_size.into(), self.batch_size > 0, &|| "at least 1".into())?;
+        check("world_size", self.world_size.into(), self.world_size > 0, &|| "at least 1".into())?;
+        check("rank", self.rank.into(), self.rank < self.world_size, &|| {
+            format!("below world_size, which is {}", self.world_size)
+        })?;
+        check("num_slots", self.num_slots.into(), (2..=1024).contains(&self.num_slots), &|| {
+            "2 to 1024".into()
+        })?;
+        check("workers", workers, self.workers <= MAX_WORKERS, &|| format!("at most {MAX_WORKERS}"))?;
+        if let OrderSettings::Window { row_groups } = self.order {
+            check("window", row_groups.into(), row_groups > 0, &|| "at least 1 row group".into())?;
+        }
+        if let BadSampleLimit::Rate(rate) = self.bad_samples.max
+            && !(0.0..=1.0).contains(&rate)
+        {
+            return Err(PipelineError::Setting {
+                key: "bad_samples",
+                value: rate.to_string(),
+                expected: "a rate from 0 to 1".into(),
+            });
+        }
+        let global_batch = self.global_batch();
+        let fills = self.mode == StreamMode::Once || global_batch <= num_samples;
+        check("batch_size", self.batch_size.into(), fills, &|| {
+            format!(
+                "at most {num_samples} over all {} ranks: the data set has no more samples",
+                self.world_size
+            )
+        })
     }
 
     /// Samples per batch over all ranks.
