@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A box in source pixels, before EXIF rotation. Whole numbers for random crops; a centre crop may fall
-/// between pixels.
+/// A box in pixels of the image as it is shown: as stored, or rotated where `apply_exif` is on. Whole
+/// numbers for random crops; a centre crop may fall between pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CropBox {
     /// Left edge.

@@ -1,4 +1,24 @@
 //! From encoded bytes to RGB8 pixels.
+//!
+//! The header is read by our own parser ([`probe`]); limits and unsupported kinds are decided there, before
+//! any buffer is made, so that all decoders refuse the same files. What counts as damaged is written down
+//! in [`decoder`].
+
+mod any;
+mod colour;
+mod header;
+mod jpeg_decoder;
+mod kind;
+mod orientation;
+mod png;
+mod turbo;
+mod webp;
+mod zune;
+
+pub use any::decoder;
+pub use header::probe;
+pub use kind::{DecoderKind, UnknownDecoder};
+pub(crate) use orientation::Orientation;
 
 use crate::sample::ImageMeta;
 

@@ -1,0 +1,174 @@
+//! Measures decoders and the renderer over a folder of images, on one thread.
+//!
+//! ```text
+//! cargo run --release -p smog-pipeline --example measure -- decode FOLDER   images/s of each decoder
+//! cargo run --release -p smog-pipeline --example measure -- render FOLDER   images/s of whole samples
+//! cargo run --release -p smog-pipeline --example measure -- survey FOLDER   what each decoder says of each file
+//! ```
+
+#![expect(clippy::print_stdout, reason = "a program for people")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use smog_pipeline::augment::{Recipe, SamplePlan};
+use smog_pipeline::codec::{DecodeLimits, DecoderKind, Pixels, decoder, probe};
+use smog_pipeline::render::sample::{RenderSettings, RenderTimings, RowViews, SampleRenderer};
+use smog_pipeline::sample::{ImageMeta, Ordinal, SampleId, SampleKey};
+
+struct File {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+fn read(folder: &Path, files: &mut Vec<File>) -> std::io::Result<()> {
+    let mut entries: Vec<_> = std::fs::read_dir(folder)?.collect::<Result<_, _>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        if entry.file_type()?.is_dir() {
+            read(&entry.path(), files)?;
+        } else {
+            let name = entry.path().display().to_string();
+            files.push(File { name, bytes: std::fs::read(entry.path())? });
+        }
+    }
+    Ok(())
+}
+
+struct Views(Vec<Vec<u8>>);
+
+impl RowViews for Views {
+    fn view(&mut self, index: usize) -> &mut [u8] {
+        &mut self.0[index]
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [mode, folder] = arguments.as_slice() else {
+        return Err("usage: measure decode|render|survey FOLDER".into());
+    };
+    let mut files = Vec::new();
+    read(Path::new(folder), &mut files)?;
+    match mode.as_str() {
+        "decode" => decode(&files),
+        "render" => render(&files),
+        "survey" => survey(&files),
+        _ => return Err("usage: measure decode|render|survey FOLDER".into()),
+    }
+    Ok(())
+}
+
+fn good(files: &[File]) -> Vec<(&File, ImageMeta)> {
+    files.iter().filter_map(|file| Some((file, probe(&file.bytes).ok()?))).collect()
+}
+
+/// Decoders take turns, so that a slow spell of the machine hits all of them.
+fn decode(files: &[File]) {
+    let files = good(files);
+    let mut decoders = DecoderKind::ALL.map(|kind| decoder(kind, DecodeLimits::default()));
+    let mut seconds = vec![Vec::new(); decoders.len()];
+    let mut pixels = Pixels::default();
+    for _ in 0..5 {
+        for (decoder, seconds) in decoders.iter_mut().zip(&mut seconds) {
+            let start = Instant::now();
+            for (file, meta) in &files {
+                if let Err(error) = decoder.decode(&file.bytes, meta, 1, &mut pixels) {
+                    println!("{}: {}: {error}", decoder.name(), file.name);
+                }
+            }
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+    }
+    for (decoder, mut seconds) in decoders.iter().zip(seconds) {
+        seconds.sort_by(f64::total_cmp);
+        let rate = |seconds: f64| files.len() as f64 / seconds;
+        let (median, best) = (rate(seconds[seconds.len() / 2]), rate(seconds[0]));
+        println!(
+            "{:<13} {median:8.1} images/s (median of 5 rounds), best {best:8.1}",
+            decoder.name()
+        );
+    }
+}
+
+fn render(files: &[File]) {
+    let files = good(files);
+    let recipe = Recipe::preset("smog_multicrop").expect("a preset");
+    let sizes = recipe.view_sizes();
+    let mut views = Views(sizes.iter().map(|&side| vec![0; (3 * side * side) as usize]).collect());
+    for scaled_decode in [false, true] {
+        let settings = RenderSettings { scaled_decode, ..RenderSettings::default() };
+        let mut renderer = SampleRenderer::new(&settings);
+        let (mut plan, mut rounds) = (SamplePlan::default(), Vec::new());
+        for epoch in 0..5 {
+            let mut timings = RenderTimings::default();
+            for (sample, (file, meta)) in (0u32..).zip(&files) {
+                let ordinal = Ordinal(sample.into());
+                let key = SampleKey { epoch, ordinal, sample: SampleId(sample), attempt: 0 };
+                recipe.draw(1, &key, &settings.displayed(meta), &mut plan);
+                if let Err(error) =
+                    renderer.render(&file.bytes, meta, &plan, &mut views, &mut timings)
+                {
+                    println!("{}: {error}", file.name);
+                }
+            }
+            rounds.push(timings);
+        }
+        rounds.sort_by_key(|round| round.decode_nanos + round.augment_nanos);
+        let RenderTimings { decode_nanos, augment_nanos } = rounds[rounds.len() / 2];
+        let each = |nanos: u64| nanos as f64 / 1e6 / files.len() as f64;
+        println!(
+            "scaled_decode {scaled_decode}: {:.1} images/s a thread; an image: decode {:.3} ms, augment {:.3} ms",
+            1e3 / each(decode_nanos + augment_nanos),
+            each(decode_nanos),
+            each(augment_nanos),
+        );
+    }
+}
+
+fn survey(files: &[File]) {
+    let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
+    let mut pixels = DecoderKind::ALL.map(|_| Pixels::default());
+    let mut slowest = (Duration::ZERO, String::new());
+    for file in files {
+        let meta = match probe(&file.bytes) {
+            Ok(meta) => meta,
+            Err(error) => {
+                println!("{}: {error}", file.name);
+                *kinds.entry(format!("header: {}", error.kind())).or_default() += 1;
+                continue;
+            }
+        };
+        let mut outcome = Vec::new();
+        let mut texts = Vec::new();
+        for (kind, pixels) in DecoderKind::ALL.into_iter().zip(&mut pixels) {
+            let start = Instant::now();
+            let result =
+                decoder(kind, DecodeLimits::default()).decode(&file.bytes, &meta, 1, pixels);
+            if start.elapsed() > slowest.0 {
+                slowest = (start.elapsed(), format!("{kind} on {}", file.name));
+            }
+            outcome.push(result.as_ref().map_or_else(|error| error.kind(), |()| "image"));
+            texts.push(result.map_or_else(|error| error.to_string(), |()| "image".into()));
+        }
+        let differ = outcome.iter().any(|word| *word != outcome[0]);
+        if differ {
+            println!("{}: {texts:?}", file.name);
+        } else if outcome[0] == "image" {
+            let largest = |other: &Pixels| {
+                let pairs = pixels[0].data.iter().zip(&other.data);
+                pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0)
+            };
+            let (zune, rust) = (largest(&pixels[1]), largest(&pixels[2]));
+            if zune.max(rust) > 16 {
+                println!("{}: pixels differ by up to {zune} and {rust}: {meta:?}", file.name);
+            }
+        }
+        *kinds.entry(format!("{outcome:?}")).or_default() += 1;
+    }
+    for (outcome, count) in kinds {
+        println!("{count:6} {outcome}");
+    }
+    println!("slowest: {:.3} s, {}", slowest.0.as_secs_f64(), slowest.1);
+}

@@ -1,0 +1,180 @@
+//! One decoder for all formats: tells the format, checks limits, and hands on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::header::{self, JpegHeader};
+use super::jpeg_decoder::Quiet;
+use super::turbo::Turbo;
+use super::zune::Zune;
+use super::{CodecError, DecodeLimits, DecoderKind, ImageDecoder, Pixels, png, webp};
+use crate::sample::{ImageFormat, ImageMeta};
+
+/// More scans than any encoder writes (libjpeg's default script has 10). Each scan walks the whole image,
+/// so a small file with thousands of them would keep a worker busy for hours.
+pub(super) const MAX_SCANS: usize = 100;
+/// Limit on scans times pixels, for the same reason: 40 scans of the largest image.
+const MAX_SCAN_PIXELS: u64 = 4_000_000_000;
+/// A JPEG holds at most about 700 pixels a byte (a flat grey one). What claims far more is cut off or
+/// hostile, and is refused before a buffer of its size is made.
+const MAX_PIXELS_PER_BYTE: u64 = 4096;
+
+/// A JPEG library. The header was read and the limits checked.
+pub(super) trait JpegBackend: Send {
+    /// Decodes to RGB8 in `out`, reduced by up to `max_scale` (1, 2, 4 or 8).
+    fn decode(
+        &mut self,
+        encoded: &[u8],
+        header: &JpegHeader,
+        max_scale: u32,
+        scratch: &mut Vec<u8>,
+        out: &mut Pixels,
+    ) -> Result<(), CodecError>;
+}
+
+/// A decoder for JPEG, PNG and WebP; `kind` chooses the library for JPEG.
+///
+/// # What counts as damaged
+/// An image is refused rather than filled in: where data is missing or a library had to make up pixels, the
+/// sample is bad. Two rules make the libraries agree on most files before they begin: a JPEG without an end
+/// marker is cut off, as PIL has it, and sizes and number of scans that its bytes cannot hold are refused.
+/// Of what libjpeg-turbo warns of, only bytes without meaning between markers are let pass. Where libraries
+/// still differ, libjpeg-turbo is the reference: *a sample is bad if and only if the reference decoder
+/// refuses it*. A GPU renderer that refuses more has to hand those images to it.
+///
+/// A panic inside a library is caught and refuses the image.
+pub fn decoder(kind: DecoderKind, limits: DecodeLimits) -> Box<dyn ImageDecoder> {
+    Box::new(AnyDecoder { kind, limits, jpeg: None, scratch: Vec::new() })
+}
+
+struct AnyDecoder {
+    kind: DecoderKind,
+    limits: DecodeLimits,
+    /// Made at the first JPEG, and again after a panic inside it.
+    jpeg: Option<Box<dyn JpegBackend>>,
+    /// Pixels before the conversion to RGB.
+    scratch: Vec<u8>,
+}
+
+impl ImageDecoder for AnyDecoder {
+    fn name(&self) -> &'static str {
+        self.kind.as_str()
+    }
+
+    fn decode(
+        &mut self,
+        encoded: &[u8],
+        meta: &ImageMeta,
+        max_scale: u32,
+        out: &mut Pixels,
+    ) -> Result<(), CodecError> {
+        let format = header::format(encoded)?;
+        let scratch = &mut self.scratch;
+        let result = match format {
+            ImageFormat::Jpeg => {
+                let header = JpegHeader::parse(encoded)?;
+                check_size(header.width, header.height, meta, self.limits)?;
+                check_scans(encoded, &header)?;
+                let mut backend = match self.jpeg.take() {
+                    Some(backend) => backend,
+                    None => new_backend(self.kind)?,
+                };
+                let max_scale = max_scale.clamp(1, 8);
+                let result = guard(|| backend.decode(encoded, &header, max_scale, scratch, out));
+                if !matches!(result, Err(Refused::Panic(_))) {
+                    self.jpeg = Some(backend);
+                }
+                result
+            }
+            ImageFormat::Png | ImageFormat::WebP => {
+                let found = header::probe(encoded)?;
+                check_size(found.width, found.height, meta, self.limits)?;
+                let decode = if format == ImageFormat::Png { png::decode } else { webp::decode };
+                guard(|| decode(encoded, &found, scratch, out))
+            }
+        };
+        result.map_err(Refused::into_error)
+    }
+}
+
+fn new_backend(kind: DecoderKind) -> Result<Box<dyn JpegBackend>, CodecError> {
+    Ok(match kind {
+        DecoderKind::TurboJpeg => Box::new(Turbo::new()?),
+        DecoderKind::ZuneJpeg => Box::new(Zune),
+        DecoderKind::JpegDecoder => Box::new(Quiet::new()?),
+    })
+}
+
+fn check_size(
+    width: u32,
+    height: u32,
+    meta: &ImageMeta,
+    limits: DecodeLimits,
+) -> Result<(), CodecError> {
+    let max_pixels = limits.max_pixels;
+    if u64::from(width) * u64::from(height) > max_pixels {
+        return Err(CodecError::TooLarge { width, height, max_pixels });
+    }
+    // Crops were drawn for the size in the manifest.
+    if (width, height) != (meta.width, meta.height) {
+        let (expected, by) = (meta.width, meta.height);
+        let what = format!("the header says {width}x{height}, the manifest {expected}x{by}");
+        return Err(CodecError::Damaged { what });
+    }
+    Ok(())
+}
+
+/// Why a library gave no image.
+enum Refused {
+    Error(CodecError),
+    Panic(String),
+}
+
+impl Refused {
+    fn into_error(self) -> CodecError {
+        match self {
+            Self::Error(error) => error,
+            Self::Panic(what) => CodecError::Damaged { what },
+        }
+    }
+}
+
+/// Runs a library's code; a panic in it is a damaged image.
+fn guard(run: impl FnOnce() -> Result<(), CodecError>) -> Result<(), Refused> {
+    // What a panic leaves half done is dropped by the caller, or is a buffer that the next decode fills.
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result.map_err(Refused::Error),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(Refused::Panic(format!("the decoder panicked: {}", text.unwrap_or_default())))
+        }
+    }
+}
+
+/// Refuses what no decoder should begin: files that end too early or would take too long.
+fn check_scans(encoded: &[u8], header: &JpegHeader) -> Result<(), CodecError> {
+    let damaged = |what: String| Err(CodecError::Damaged { what });
+    let pixels = u64::from(header.width) * u64::from(header.height);
+    if pixels > MAX_PIXELS_PER_BYTE * encoded.len() as u64 {
+        let (width, height, bytes) = (header.width, header.height, encoded.len());
+        return damaged(format!("{bytes} bytes cannot hold {width}x{height} pixels"));
+    }
+    let scans = &encoded[header.first_scan..];
+    // Within entropy-coded data a marker cannot appear by chance: 0xFF is always followed by 0 there.
+    if !scans.windows(2).rev().any(|pair| pair == [0xFF, 0xD9]) {
+        return damaged("the file is cut off: it has no end marker".into());
+    }
+    if header.progressive {
+        let num_scans = scans.windows(2).filter(|pair| *pair == [0xFF, 0xDA]).count();
+        if num_scans > MAX_SCANS || num_scans as u64 * pixels > MAX_SCAN_PIXELS {
+            return damaged(format!("{num_scans} scans"));
+        }
+    }
+    Ok(())
+}
+
+/// Sets the size of `out` and makes room; the content is whatever was there.
+pub(super) fn reserve(out: &mut Pixels, width: u32, height: u32, scale: u32) {
+    (out.width, out.height, out.scale) = (width, height, scale);
+    out.data.resize(3 * width as usize * height as usize, 0);
+}

@@ -1,0 +1,214 @@
+//! JPEG marker segments up to the first scan (ITU T.81, annex B).
+
+use super::{damaged, exif, u16_be, unsupported};
+use crate::codec::CodecError;
+use crate::sample::{ImageFlags, ImageFormat, ImageMeta, Subsampling};
+
+/// How the stored components are to be read; decided as libjpeg does, for all decoders alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JpegColour {
+    Gray,
+    YCbCr,
+    Rgb,
+    Cmyk,
+    Ycck,
+}
+
+/// What the segments before the first scan say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct JpegHeader {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// 1, 3 or 4.
+    pub(crate) components: u8,
+    pub(crate) colour: JpegColour,
+    pub(crate) progressive: bool,
+    subsampling: Subsampling,
+    orientation: u8,
+    exif: bool,
+    adobe: bool,
+    restart: bool,
+    /// Offset of the first start-of-scan marker.
+    pub(crate) first_scan: usize,
+}
+
+struct Frame {
+    width: u32,
+    height: u32,
+    components: u8,
+    subsampling: Subsampling,
+    progressive: bool,
+    /// Identifiers of the first three components.
+    ids: [u8; 3],
+}
+
+impl JpegHeader {
+    /// Walks the segments. As libjpeg does, bytes between segments that are no marker are skipped.
+    pub(crate) fn parse(encoded: &[u8]) -> Result<Self, CodecError> {
+        let cut_off = || damaged("the file ends within the header");
+        let mut frame: Option<Frame> = None;
+        let (mut exif, mut adobe, mut jfif, mut restart) = (None, None, false, false);
+        let mut at = 2;
+        loop {
+            let offset = memchr_ff(encoded, at).ok_or_else(cut_off)?;
+            let marker = *encoded.get(offset + 1).ok_or_else(cut_off)?;
+            at = offset + 1;
+            match marker {
+                // Stuffing, fill bytes, and markers without a segment: TEM, RSTn, a second SOI.
+                0x00 | 0xFF => continue,
+                0x01 | 0xD0..=0xD8 => {
+                    at += 1;
+                    continue;
+                }
+                0xD9 => return Err(damaged("the end marker comes before any pixels")),
+                0xDA => {
+                    let Some(frame) = frame else {
+                        return Err(damaged("a scan comes before the frame header"));
+                    };
+                    return Ok(Self {
+                        width: frame.width,
+                        height: frame.height,
+                        components: frame.components,
+                        colour: colour(&frame, jfif, adobe),
+                        progressive: frame.progressive,
+                        subsampling: frame.subsampling,
+                        orientation: exif.map_or(1, exif::orientation),
+                        exif: exif.is_some(),
+                        adobe: adobe.is_some(),
+                        restart,
+                        first_scan: offset,
+                    });
+                }
+                _ => {}
+            }
+            let length = usize::from(u16_be(encoded, at + 1).ok_or_else(cut_off)?);
+            if length < 2 {
+                return Err(damaged(format!("marker segment {marker:02x} of length {length}")));
+            }
+            let segment = encoded.get(at + 3..at + 1 + length).ok_or_else(cut_off)?;
+            at += 1 + length;
+            match marker {
+                0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
+                    if frame.is_some() {
+                        return Err(damaged("two frame headers"));
+                    }
+                    frame = Some(parse_frame(marker, segment)?);
+                }
+                0xDD => restart = u16_be(segment, 0).is_some_and(|interval| interval > 0),
+                0xE0 => jfif |= segment.starts_with(b"JFIF\0"),
+                0xE1 if exif.is_none() => exif = segment.strip_prefix(b"Exif\0\0"),
+                0xEE if segment.len() >= 12 && segment.starts_with(b"Adobe") => {
+                    adobe = Some(segment[11]);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn meta(&self, bytes: u32) -> ImageMeta {
+        let mut flags = ImageFlags::default();
+        for (set, flag) in [
+            (self.exif, ImageFlags::EXIF),
+            (self.adobe, ImageFlags::ADOBE),
+            (self.restart, ImageFlags::RESTART),
+        ] {
+            if set {
+                flags = flags.with(flag);
+            }
+        }
+        ImageMeta {
+            format: ImageFormat::Jpeg,
+            width: self.width,
+            height: self.height,
+            components: self.components,
+            subsampling: self.subsampling,
+            orientation: self.orientation,
+            progressive: self.progressive,
+            flags,
+            bytes,
+        }
+    }
+}
+
+/// The rules of libjpeg's `default_decompress_parms`. `adobe` is the transform of the Adobe marker: 0 none,
+/// 1 YCbCr, 2 YCCK.
+fn colour(frame: &Frame, jfif: bool, adobe: Option<u8>) -> JpegColour {
+    match (frame.components, adobe) {
+        (1, _) => JpegColour::Gray,
+        (4, None | Some(0)) => JpegColour::Cmyk,
+        (4, Some(_)) => JpegColour::Ycck,
+        (_, Some(0)) if !jfif => JpegColour::Rgb,
+        (_, None) if !jfif && frame.ids == *b"RGB" => JpegColour::Rgb,
+        _ => JpegColour::YCbCr,
+    }
+}
+
+fn parse_frame(marker: u8, segment: &[u8]) -> Result<Frame, CodecError> {
+    match marker {
+        0xC0..=0xC2 => {}
+        0xC3 => return Err(unsupported("lossless JPEG")),
+        0xC9 | 0xCA => return Err(unsupported("arithmetic-coded JPEG")),
+        0xCB => return Err(unsupported("arithmetic-coded lossless JPEG")),
+        _ => return Err(unsupported("hierarchical JPEG")),
+    }
+    let (&[precision, h1, h0, w1, w0, components], specs) =
+        segment.split_first_chunk::<6>().ok_or_else(|| damaged("frame header too short"))?;
+    let (height, width) = (u16::from_be_bytes([h1, h0]), u16::from_be_bytes([w1, w0]));
+    if precision != 8 {
+        return Err(unsupported(format!("{precision}-bit JPEG")));
+    }
+    if width == 0 {
+        return Err(damaged("width 0"));
+    }
+    if height == 0 {
+        return Err(unsupported("JPEG whose height is given after its pixels (DNL)"));
+    }
+    if !matches!(components, 1 | 3 | 4) {
+        return Err(unsupported(format!("JPEG with {components} colour components")));
+    }
+    let (mut factors, mut ids) = ([(0u8, 0u8); 4], [0; 3]);
+    let specs = specs.chunks_exact(3).take(components.into());
+    if specs.len() < usize::from(components) {
+        return Err(damaged("frame header too short"));
+    }
+    for (index, (factor, spec)) in factors.iter_mut().zip(specs).enumerate() {
+        if let Some(id) = ids.get_mut(index) {
+            *id = spec[0];
+        }
+        *factor = (spec[1] >> 4, spec[1] & 15);
+        if !(1..=4).contains(&factor.0) || !(1..=4).contains(&factor.1) {
+            return Err(damaged(format!("sampling factors {}x{}", factor.0, factor.1)));
+        }
+    }
+    Ok(Frame {
+        width: width.into(),
+        height: height.into(),
+        components,
+        subsampling: subsampling(&factors[..components.into()]),
+        progressive: marker == 0xC2,
+        ids,
+    })
+}
+
+fn subsampling(factors: &[(u8, u8)]) -> Subsampling {
+    let &[luma, first, second, ref key @ ..] = factors else {
+        return Subsampling::None;
+    };
+    let whole = luma.0 % first.0 == 0 && luma.1 % first.1 == 0;
+    if first != second || !whole || key.iter().any(|&key| key != luma) {
+        return Subsampling::Other;
+    }
+    match (luma.0 / first.0, luma.1 / first.1) {
+        (1, 1) => Subsampling::S444,
+        (2, 1) => Subsampling::S422,
+        (2, 2) => Subsampling::S420,
+        (1, 2) => Subsampling::S440,
+        (4, 1) => Subsampling::S411,
+        (4, 2) => Subsampling::S410,
+        _ => Subsampling::Other,
+    }
+}
+
+fn memchr_ff(bytes: &[u8], from: usize) -> Option<usize> {
+    Some(from + bytes.get(from..)?.iter().position(|&byte| byte == 0xFF)?)
+}
