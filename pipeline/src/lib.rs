@@ -25,9 +25,15 @@
 //! This crate links neither libtorch nor CUDA.
 
 pub mod augment;
+pub mod batch;
 pub mod codec;
 pub mod draw;
+pub mod fetch;
 pub mod manifest;
+pub mod order;
 pub mod render;
+pub mod runtime;
 pub mod sample;
+pub mod shard;
 pub mod source;
+pub mod stream;

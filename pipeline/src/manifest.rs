@@ -4,6 +4,8 @@
 //! without one is not a data set. It holds every row group's size, so that order and fetch schedule are
 //! computed without opening a shard.
 
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -116,6 +118,16 @@ pub enum ManifestError {
         #[source]
         source: serde_json::Error,
     },
+    /// The folder holds data sets, but not the split that was asked for.
+    #[error("{} has no split `{split}`; it has {}", dir.display(), quoted(found))]
+    NoSplit {
+        /// The folder that was looked at.
+        dir: PathBuf,
+        /// The split that was asked for.
+        split: String,
+        /// Splits that are there, at least one.
+        found: Vec<String>,
+    },
     /// It contradicts itself or is of another version.
     #[error("{}: {problem}", path.display())]
     Invalid {
@@ -126,12 +138,254 @@ pub enum ManifestError {
     },
 }
 
+/// The two fields that every version of the manifest has.
+#[derive(Deserialize)]
+struct Head {
+    format: String,
+    version: u32,
+}
+
 impl Manifest {
     /// Reads and validates the manifest of the split in `dir`.
     ///
     /// # Errors
     /// If there is none, or it is damaged, contradicts itself or is of another version.
-    pub fn read(_dir: &Path) -> Result<Self, ManifestError> {
-        Err(ManifestError::Missing { dir: PathBuf::new(), hint: String::new() })
+    pub fn read(dir: &Path) -> Result<Self, ManifestError> {
+        let path = dir.join(MANIFEST_FILE);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(source)
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return Err(ManifestError::Missing { dir: dir.to_path_buf(), hint: hint(dir) });
+            }
+            Err(source) => return Err(ManifestError::Io { path, source }),
+        };
+        let json = |source| ManifestError::Json { path: path.clone(), source };
+        // The version comes first: a later layout must be named as such, not as broken JSON.
+        let head: Head = serde_json::from_slice(&text).map_err(json)?;
+        let invalid = |problem| ManifestError::Invalid { path: path.clone(), problem };
+        if head.format != FORMAT {
+            return Err(invalid(format!("format is `{}`, expected `{FORMAT}`", head.format)));
+        }
+        if head.version != VERSION {
+            return Err(invalid(format!(
+                "layout version is {}, this program reads version {VERSION}",
+                head.version
+            )));
+        }
+        let manifest: Self = serde_json::from_slice(&text).map_err(json)?;
+        manifest.validate().map_err(invalid)?;
+        Ok(manifest)
+    }
+
+    /// Writes the manifest into `dir` so that a crash leaves the old state or the new one, never half a
+    /// file: temporary name, fsync, rename, fsync of the folder.
+    ///
+    /// # Errors
+    /// If the manifest contradicts itself or cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<(), ManifestError> {
+        let path = dir.join(MANIFEST_FILE);
+        self.validate()
+            .map_err(|problem| ManifestError::Invalid { path: path.clone(), problem })?;
+        let mut text = serde_json::to_vec_pretty(self)
+            .map_err(|source| ManifestError::Json { path: path.clone(), source })?;
+        text.push(b'\n');
+        write_atomic(&path, &text).map_err(|source| ManifestError::Io { path, source })
+    }
+
+    /// Checks that the parts agree with one another.
+    ///
+    /// # Errors
+    /// What is wrong and what was expected, in words.
+    pub fn validate(&self) -> Result<(), String> {
+        let expect = |holds: bool, problem: &dyn Fn() -> String| {
+            if holds { Ok(()) } else { Err(problem()) }
+        };
+        expect(is_plain_name(&self.split), &|| format!("split name `{}` is no name", self.split))?;
+        expect(matches!(self.check.as_str(), "decode" | "header"), &|| {
+            format!("check is `{}`, expected `decode` or `header`", self.check)
+        })?;
+        expect(!self.shards.is_empty(), &|| "it lists no shards".to_owned())?;
+        let (mut num_samples, mut image_bytes) = (0u64, 0u64);
+        for (index, shard) in self.shards.iter().enumerate() {
+            expect(is_plain_name(&shard.file), &|| {
+                format!("shard {index} has the file name `{}`", shard.file)
+            })?;
+            expect(self.shards[..index].iter().all(|other| other.file != shard.file), &|| {
+                format!("shard file `{}` is listed twice", shard.file)
+            })?;
+            let hex = shard.blake3.len() == 64
+                && shard.blake3.bytes().all(|byte| byte.is_ascii_hexdigit());
+            expect(hex, &|| format!("shard `{}` has no BLAKE3 digest", shard.file))?;
+            expect(!shard.row_groups.is_empty(), &|| {
+                format!("shard `{}` has no row groups", shard.file)
+            })?;
+            for (number, group) in shard.row_groups.iter().enumerate() {
+                expect(group.rows > 0, &|| {
+                    format!("row group {number} of shard `{}` is empty", shard.file)
+                })?;
+                num_samples = num_samples.saturating_add(u64::from(group.rows));
+                image_bytes = image_bytes.saturating_add(group.bytes);
+            }
+        }
+        expect(num_samples == self.num_samples, &|| {
+            format!("it says {} samples, its row groups hold {num_samples}", self.num_samples)
+        })?;
+        expect(image_bytes == self.image_bytes, &|| {
+            format!("it says {} image bytes, its row groups hold {image_bytes}", self.image_bytes)
+        })?;
+        expect(u32::try_from(num_samples).is_ok(), &|| {
+            format!("{num_samples} samples are more than the {} that can be numbered", u32::MAX)
+        })?;
+        let digest = self.content_digest();
+        expect(digest == self.digest, &|| {
+            format!("its digest is {}, its content gives {digest}", self.digest)
+        })
+    }
+
+    /// The value that [`Manifest::digest`] has to have.
+    pub fn content_digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let mut text = |value: &str| {
+            // The length goes first, so that no two lists of names run into the same bytes.
+            hasher.update(&(value.len() as u64).to_le_bytes());
+            hasher.update(value.as_bytes());
+        };
+        text(FORMAT);
+        text(&self.split);
+        text(&self.classes.len().to_string());
+        for class in &self.classes {
+            text(class);
+        }
+        for shard in &self.shards {
+            text(&shard.blake3);
+            text(&shard.bytes.to_string());
+            text(&shard.row_groups.len().to_string());
+            for group in &shard.row_groups {
+                text(&format!("{} {}", group.rows, group.bytes));
+            }
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
+    /// Every row group with the index of its shard, in sample order.
+    pub fn row_groups(&self) -> impl Iterator<Item = (usize, ShardRowGroup)> {
+        self.shards
+            .iter()
+            .enumerate()
+            .flat_map(|(index, shard)| shard.row_groups.iter().map(move |group| (index, *group)))
     }
 }
+
+/// Finished splits in `dir`, by name: folders beside one another that have a manifest.
+pub fn list_splits(dir: &Path) -> Vec<(String, PathBuf)> {
+    let mut found: Vec<(String, PathBuf)> = fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let path = entry.path();
+            (!name.starts_with('.') && path.join(MANIFEST_FILE).is_file()).then_some((name, path))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// The folder of a split. `dir` is that folder itself or the folder of splits that
+/// `smog-tools shard` wrote. `val` and `validation` are the same split.
+///
+/// # Errors
+/// If it is not there; the error lists the splits that are.
+pub fn find_split(dir: &Path, split: &str) -> Result<PathBuf, ManifestError> {
+    let alias = match split {
+        "val" => "validation",
+        "validation" => "val",
+        other => other,
+    };
+    if dir.join(MANIFEST_FILE).is_file() {
+        let manifest = Manifest::read(dir)?;
+        if manifest.split == split || manifest.split == alias {
+            return Ok(dir.to_path_buf());
+        }
+        return Err(ManifestError::NoSplit {
+            dir: dir.to_path_buf(),
+            split: split.to_owned(),
+            found: vec![manifest.split],
+        });
+    }
+    let splits = list_splits(dir);
+    for name in [split, alias] {
+        if let Some((_, path)) = splits.iter().find(|(found, _)| found == name) {
+            return Ok(path.clone());
+        }
+    }
+    if splits.is_empty() {
+        return Err(ManifestError::Missing { dir: dir.to_path_buf(), hint: hint(dir) });
+    }
+    Err(ManifestError::NoSplit {
+        dir: dir.to_path_buf(),
+        split: split.to_owned(),
+        found: splits.into_iter().map(|(name, _)| name).collect(),
+    })
+}
+
+/// What stands in `dir` instead of a manifest, as a clause that begins with ` (`.
+fn hint(dir: &Path) -> String {
+    if !dir.exists() {
+        return " (there is no such folder)".to_owned();
+    }
+    if !dir.is_dir() {
+        return " (it is a file)".to_owned();
+    }
+    let splits: Vec<String> = list_splits(dir).into_iter().map(|(name, _)| name).collect();
+    if !splits.is_empty() {
+        return format!(" (but the splits {}: name one)", quoted(&splits));
+    }
+    let partial = fs::read_dir(dir).into_iter().flatten().flatten().find_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        (name.starts_with('.') && name.ends_with(".partial")).then_some(name)
+    });
+    match partial {
+        Some(name) => format!(
+            " (but an unfinished `smog-tools shard` run in {name}: give the same command again and it goes on)"
+        ),
+        None => String::new(),
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a name may stand for a file or folder directly inside another one.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])
+}
+
+/// Replaces `path` as a whole: temporary name, fsync, rename, fsync of the folder.
+pub(crate) fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    let mut file = File::create(&temporary)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(&temporary, path)?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Makes renames inside `dir` survive a loss of power.
+pub(crate) fn sync_folder(dir: &Path) -> io::Result<()> {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests;

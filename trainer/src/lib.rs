@@ -1,1 +1,4 @@
-//! x
+//! Training of SMoG: settings, the step loop, checkpoints and evaluation.
+
+pub mod images;
+pub mod settings;

@@ -1,10 +1,17 @@
 //! Where row groups come from.
 
+mod parquet;
+mod rows;
+mod synthetic;
+
 use std::path::PathBuf;
 
 use arrow::array::{Array, BinaryViewArray};
 
 use crate::sample::{ImageMeta, RowGroupId, SampleId};
+
+pub use self::parquet::{OpenError, ParquetSource};
+pub use synthetic::SyntheticSource;
 
 /// Where a row group lies in the numbering of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +43,9 @@ pub trait Source: Send + Sync {
 
     /// Number of samples over all row groups.
     fn num_samples(&self) -> u64 {
-        self.row_groups().last().map_or(0, |last| u64::from(last.first_sample.0) + u64::from(last.rows))
+        self.row_groups()
+            .last()
+            .map_or(0, |last| u64::from(last.first_sample.0) + u64::from(last.rows))
     }
 }
 
@@ -101,6 +110,6 @@ pub enum SourceError {
         row_group: u32,
         /// The cause.
         #[source]
-        source: parquet::errors::ParquetError,
+        source: ::parquet::errors::ParquetError,
     },
 }

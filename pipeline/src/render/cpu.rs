@@ -1,0 +1,145 @@
+//! The renderer on the processor: each worker takes a row, decodes its image and makes its views.
+//!
+//! Decoding and augmenting are one task, since a decoded photograph is many times its JPEG and a queue of
+//! them would be the most expensive one there is. Views are written straight into the slot.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::Receiver;
+
+use super::bad::BadSamples;
+use super::sample::{RenderSettings, RenderTimings, SampleRenderer};
+use super::{RenderContext, Renderer, RowJob};
+use crate::augment::Recipe;
+use crate::codec::CodecError;
+use crate::runtime::metrics::StageCounters;
+use crate::runtime::{
+    AUGMENT, Cancel, DECODE, FailureCause, PipelineError, RENDER_THREAD, StageExit, StageSet,
+};
+use crate::sample::{SampleId, SampleKey};
+
+/// Decodes and augments on `workers` threads.
+#[derive(Clone, Debug)]
+pub struct CpuRenderer {
+    settings: RenderSettings,
+    workers: u32,
+}
+
+impl CpuRenderer {
+    /// A renderer with `workers` threads, at least one.
+    pub fn new(settings: RenderSettings, workers: u32) -> Self {
+        Self { settings, workers: workers.max(1) }
+    }
+}
+
+impl Renderer for CpuRenderer {
+    fn workers(&self) -> u32 {
+        self.workers
+    }
+
+    fn scratch_bytes(&self, max_pixels: u64) -> u64 {
+        // The decoded image, and half as much again for what resizing keeps between its two passes.
+        let pixels = max_pixels.min(self.settings.limits.max_pixels);
+        u64::from(self.workers) * pixels * 3 * 3 / 2
+    }
+
+    fn start(
+        &self,
+        jobs: Receiver<RowJob>,
+        context: &RenderContext,
+        stages: &mut StageSet,
+    ) -> Result<(), PipelineError> {
+        for number in 0..self.workers {
+            let worker = Worker {
+                renderer: SampleRenderer::new(&self.settings),
+                settings: self.settings,
+                recipe: Arc::clone(&context.recipe),
+                seed: context.seed,
+                jobs: jobs.clone(),
+                bad_samples: Arc::clone(&context.bad_samples),
+                decode: context.metrics.counters(DECODE, number),
+                augment: context.metrics.counters(AUGMENT, number),
+            };
+            stages.spawn(format!("{RENDER_THREAD}{number}"), move |cancel| worker.run(cancel))?;
+        }
+        Ok(())
+    }
+}
+
+/// One thread.
+struct Worker {
+    renderer: SampleRenderer,
+    settings: RenderSettings,
+    recipe: Arc<Recipe>,
+    seed: u64,
+    jobs: Receiver<RowJob>,
+    bad_samples: Arc<BadSamples>,
+    decode: Arc<StageCounters>,
+    augment: Arc<StageCounters>,
+}
+
+impl Worker {
+    fn run(mut self, cancel: &Cancel) -> Result<(), StageExit> {
+        loop {
+            let waiting = Instant::now();
+            let job = cancel.recv(&self.jobs)?;
+            self.decode.waited_for_input(waiting.elapsed());
+            self.render(job)?;
+        }
+    }
+
+    /// Fills the row, with the next sample of the row group where one is refused.
+    fn render(&mut self, mut job: RowJob) -> Result<(), FailureCause> {
+        let rows = job.group.rows();
+        let mut refusal = None;
+        for attempt in 0..rows {
+            let (row, key) = substitute(&job, attempt);
+            match self.attempt(&mut job, row, &key) {
+                Ok(()) => {
+                    self.bad_samples.shown();
+                    let label = job.group.labels[row as usize];
+                    job.lease.commit(key, label, job.valid);
+                    return Ok(());
+                }
+                Err(error) => {
+                    let path = &job.group.paths[row as usize];
+                    self.bad_samples.refused(key.sample, path, &error)?;
+                    refusal = Some((path.clone(), error));
+                }
+            }
+        }
+        let (path, reason) =
+            refusal.map_or_else(Default::default, |(path, error)| (path, error.to_string()));
+        Err(FailureCause::NoSubstitute { row_group: job.group.id.0, rows, path, reason })
+    }
+
+    fn attempt(&mut self, job: &mut RowJob, row: u32, key: &SampleKey) -> Result<(), CodecError> {
+        let encoded = job.group.encoded(row);
+        let meta = &job.group.metas[row as usize];
+        let mut parts = job.lease.parts();
+        self.recipe.draw(self.seed, key, &self.settings.displayed(meta), parts.plan);
+        let mut timings = RenderTimings::default();
+        let result =
+            self.renderer.render(encoded, meta, parts.plan, &mut parts.views, &mut timings);
+        let shown = u64::from(result.is_ok());
+        self.decode.task(
+            Duration::from_nanos(timings.decode_nanos),
+            shown,
+            encoded.len() as u64 * shown,
+        );
+        if result.is_ok() {
+            self.augment.task(Duration::from_nanos(timings.augment_nanos), 1, 0);
+        }
+        result
+    }
+}
+
+/// Row and key of the `attempt`-th choice for a job: the rows of its row group from its own on, beginning
+/// again at the first after the last. This needs no further read and moves no later sample.
+fn substitute(job: &RowJob, attempt: u32) -> (u32, SampleKey) {
+    let row = (u64::from(job.row_in_group) + u64::from(attempt)) % u64::from(job.group.rows());
+    let sample = SampleId(job.group.first_sample.0 + row as u32);
+    let attempt = attempt.min(u32::from(u16::MAX)) as u16;
+    (row as u32, SampleKey { sample, attempt, ..job.key })
+}

@@ -1,0 +1,50 @@
+//! `smog-tools`: makes, checks and shows data sets of image shards.
+
+mod progress;
+mod shard;
+mod synth;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exit code where the command could not do its work.
+const FAILED: u8 = 1;
+
+#[derive(Parser)]
+#[command(
+    name = "smog-tools",
+    version,
+    about = "Makes, checks and shows data sets of image shards",
+    after_help = "Exit codes: 0 done, 1 failed or problems found, 2 wrong arguments, 3 finished but files were refused (shard)."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a data set of Parquet shards from a folder of images
+    Shard(shard::Args),
+    /// Draw a labelled set of pictures, for trying things without data
+    Synth(synth::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Shard(args) => shard::run(args),
+        Command::Synth(args) => synth::run(args),
+    };
+    result.unwrap_or_else(|error| {
+        report(&error);
+        ExitCode::from(FAILED)
+    })
+}
+
+/// The error and its causes, each once.
+#[expect(clippy::print_stderr, reason = "the program's one place to tell a person what failed")]
+fn report(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}

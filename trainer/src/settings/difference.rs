@@ -1,0 +1,93 @@
+//! What differs between the settings of a checkpoint and those of the run that resumes it.
+
+use toml::{Table, Value};
+
+use super::sections::RunConfig;
+
+/// Settings that change no step of a run: they may differ on resume without a word. Everything else is
+/// refused, since the continued run would be neither the old one nor a new one.
+///
+/// `data.path` is here because the data set is compared by content, not by place.
+const HARMLESS: &[&str] = &[
+    "run.name",
+    "run.device",
+    "run.threads",
+    "run.log_every",
+    "run.checkpoint_every",
+    "run.keep_checkpoints",
+    "data.path",
+    "data.split",
+    "stream.workers",
+    "stream.num_slots",
+    "stream.memory_budget_mib",
+    "stream.max_bad",
+    "eval.",
+];
+
+/// One setting with two values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Full name, `section.key`.
+    pub key: String,
+    /// Value in the checkpoint.
+    pub saved: String,
+    /// Value of this run.
+    pub now: String,
+}
+
+impl RunConfig {
+    /// The settings as a TOML table.
+    pub fn to_table(&self) -> Table {
+        Table::try_from(self).expect("all settings are plain values that TOML can hold")
+    }
+
+    /// The settings as TOML text.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("all settings are plain values that TOML can hold")
+    }
+
+    /// BLAKE3 of the settings that decide what a run computes; the harmless ones are left out.
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (key, value) in flat(&self.to_table()) {
+            if !is_harmless(&key) {
+                hasher.update(format!("{key}={value}\n").as_bytes());
+            }
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
+    /// Settings that decide what a run computes and differ from `saved`, sorted by name.
+    pub fn differences(&self, saved: &Table) -> Vec<Difference> {
+        let (saved, now) = (flat(saved), flat(&self.to_table()));
+        let keys: std::collections::BTreeSet<&String> = saved.keys().chain(now.keys()).collect();
+        let text = |value: Option<&String>| value.map_or_else(|| "not set".to_owned(), Clone::clone);
+        keys.into_iter()
+            .filter(|key| !is_harmless(key) && saved.get(*key) != now.get(*key))
+            .map(|key| Difference { key: key.clone(), saved: text(saved.get(key)), now: text(now.get(key)) })
+            .collect()
+    }
+}
+
+fn is_harmless(key: &str) -> bool {
+    HARMLESS.iter().any(|name| if name.ends_with('.') { key.starts_with(name) } else { key == *name })
+}
+
+/// Every plain value by its full name.
+fn flat(table: &Table) -> std::collections::BTreeMap<String, String> {
+    fn walk(prefix: &str, value: &Value, into: &mut std::collections::BTreeMap<String, String>) {
+        let join = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+        match value {
+            Value::Table(table) => table.iter().for_each(|(key, child)| walk(&join(key), child, into)),
+            Value::Array(list) => {
+                list.iter().enumerate().for_each(|(index, child)| walk(&join(&index.to_string()), child, into));
+            }
+            plain => {
+                into.insert(prefix.to_owned(), plain.to_string());
+            }
+        }
+    }
+    let mut values = std::collections::BTreeMap::new();
+    walk("", &Value::Table(table.clone()), &mut values);
+    values
+}

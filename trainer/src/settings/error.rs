@@ -1,0 +1,91 @@
+//! What can be wrong with settings.
+
+use std::path::PathBuf;
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// No preset of that name.
+    #[error("there is no preset `{name}`{}; presets are {known}", did_you_mean(nearest))]
+    UnknownPreset {
+        /// What was asked for.
+        name: String,
+        /// The nearest name that exists.
+        nearest: Option<String>,
+        /// All names.
+        known: String,
+    },
+    /// Neither preset nor file.
+    #[error("no settings: give --preset NAME (one of {known}) or --config FILE")]
+    Nothing {
+        /// All preset names.
+        known: String,
+    },
+    /// A settings file cannot be read.
+    #[error("cannot read the settings in {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A settings file is not TOML.
+    #[error("{origin} is not valid TOML")]
+    Toml {
+        /// The file or preset.
+        origin: String,
+        /// The cause, with line and column.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// `--set` without `=`, or a path that leads nowhere.
+    #[error("--set {text}: {problem}")]
+    Set {
+        /// As typed.
+        text: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A key or section that does not exist.
+    #[error("unknown setting `{key}`{}", did_you_mean(nearest))]
+    UnknownKey {
+        /// Full name, `section.key`.
+        key: String,
+        /// The nearest full name that exists.
+        nearest: Option<String>,
+    },
+    /// A value of the wrong type, or a key that is missing.
+    #[error("settings in [{section}]: {problem}")]
+    Value {
+        /// Section.
+        section: String,
+        /// The message of the parser.
+        problem: String,
+    },
+    /// A value that has the right type but makes no sense.
+    #[error("{key} = {value}: {expected}")]
+    Range {
+        /// Full name.
+        key: String,
+        /// The value given.
+        value: String,
+        /// What is allowed.
+        expected: String,
+    },
+}
+
+fn did_you_mean(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |name| format!(", did you mean `{name}`?"))
+}
+
+/// The candidate that is most like `name`, if any is near enough to be a slip of the pen.
+pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,143 @@
+use super::*;
+
+fn preset(name: &str) -> RawConfig {
+    RawConfig::preset(name).unwrap()
+}
+
+fn refused(raw: &RawConfig) -> String {
+    raw.resolve().unwrap_err().to_string()
+}
+
+#[test]
+fn every_preset_resolves_and_its_stored_form_gives_the_same_settings() {
+    for entry in presets::PRESETS {
+        let config = preset(entry.name).resolve().unwrap();
+        let again = RawConfig::default().with_text(&config.to_toml(), "stored").unwrap().resolve().unwrap();
+        assert_eq!(config, again, "{}", entry.name);
+        assert_eq!(config.differences(&config.to_table()), []);
+        assert_eq!(config.run.name, entry.name);
+    }
+}
+
+#[test]
+fn every_value_of_a_preset_says_where_it_comes_from() {
+    for entry in presets::PRESETS {
+        for line in entry.text.lines().filter(|line| line.contains(" = ")) {
+            assert!(line.contains(" # "), "{}: no source given in `{line}`", entry.name);
+        }
+    }
+}
+
+#[test]
+fn an_unknown_preset_names_the_nearest() {
+    let message = RawConfig::preset("cifar-resnet18").unwrap_err().to_string();
+    assert!(message.contains("did you mean `cifar10-resnet18`"), "{message}");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_section_and_the_nearest_key() {
+    for (set, unknown, nearest) in [
+        ("run.batchsize=64", "`run.batchsize`", "`run.batch_size`"),
+        ("model.groups.cuont=3", "`model.groups.cuont`", "`model.groups.count`"),
+        ("optimizer.weightdecay=0.1", "`optimizer.weightdecay`", "`optimizer.weight_decay`"),
+        ("augment.views.0.flipp=0.1", "`augment.views.0.flipp`", "`augment.views.0.flip`"),
+        ("shedule.warmup=never", "`shedule`", "`schedule`"),
+    ] {
+        let message = refused(&preset("demo").with_set(set).unwrap());
+        assert!(message.contains(&format!("unknown setting {unknown}")), "{set}: {message}");
+        assert!(message.contains(&format!("did you mean {nearest}")), "{set}: {message}");
+    }
+}
+
+#[test]
+fn later_layers_win_and_leave_the_rest() {
+    let config = preset("cifar10-resnet18")
+        .with_text("[run]\nbatch_size = 64\nseed = 5\n[model.groups]\ncount = 20", "file")
+        .unwrap()
+        .with_set("run.batch_size=32")
+        .unwrap()
+        .with_set("run.device=cpu")
+        .unwrap()
+        .with_set("augment.views.1.size=24")
+        .unwrap()
+        .resolve()
+        .unwrap();
+    assert_eq!((config.run.batch_size, config.run.seed, config.model.groups.count), (32, 5, 20));
+    assert_eq!(config.run.device, "cpu");
+    assert_eq!(config.augment.views[1].size, 24);
+    assert_eq!(config.model.dim, 128, "keys that no layer names stay");
+}
+
+#[test]
+fn another_kind_of_optimiser_replaces_the_settings_of_the_first() {
+    let config = preset("cifar10-resnet18").with_set("optimizer.kind=adamw").unwrap().resolve().unwrap();
+    assert!(matches!(config.optimizer, smog_model::OptimizerConfig::AdamW(_)));
+    let config = preset("cifar10-resnet18")
+        .with_text("[optimizer]\nkind = \"lars\"", "file")
+        .unwrap()
+        .resolve()
+        .unwrap();
+    assert!(matches!(config.optimizer, smog_model::OptimizerConfig::Lars(_)));
+}
+
+#[test]
+fn a_value_of_the_wrong_type_names_its_section() {
+    let message = refused(&preset("demo").with_set("run.batch_size=many").unwrap());
+    assert!(message.contains("[run]") && message.contains("string \"many\""), "{message}");
+    let message = refused(&preset("demo").with_set("reset.every=300").unwrap());
+    assert!(message.contains("[reset]"), "{message}");
+}
+
+#[test]
+fn a_value_out_of_range_names_key_value_and_what_is_allowed() {
+    for (set, key) in [
+        ("run.batch_size=1", "run.batch_size = 1"),
+        ("run.length=never", "run.length = never"),
+        ("run.device=gpu", "run.device = gpu"),
+        ("run.name=a/b", "run.name = a/b"),
+        ("run.log_every=\"1 epochs\"", "run.log_every = 1 epochs"),
+        ("run.keep_checkpoints=0", "run.keep_checkpoints = 0"),
+        ("schedule.lr_per_256=0.0", "schedule.lr_per_256 = 0"),
+        ("schedule.momentum_start=1.5", "schedule.momentum_start = 1.5"),
+        ("schedule.warmup=\"100 %\"", "schedule.warmup = 100 %"),
+        ("reset.every=\"5 %\"", "reset.every = 5 %"),
+        ("reset.kmeans.passes=0", "reset.kmeans.passes = 0"),
+        ("eval.k=0", "eval.k = 0"),
+        ("eval.resize=8", "eval.resize = 8"),
+        ("stream.max_bad=\"3 steps\"", "stream.max_bad = 3 steps"),
+        ("model.groups.count=1", "groups.count"),
+        ("augment.views=[]", "there are no views"),
+    ] {
+        let message = refused(&preset("demo").with_set(set).unwrap());
+        assert!(message.contains(key), "{set}: {message}");
+    }
+}
+
+#[test]
+fn a_bad_set_flag_says_what_is_wrong_with_it() {
+    for (set, problem) in [
+        ("run.batch_size", "expected section.key=value"),
+        ("batch_size=3", "with a section"),
+        ("run.batch_size.x=3", "below a plain value"),
+        ("augment.views.9.flip=0", "no entry of the list"),
+    ] {
+        let message = preset("demo").with_set(set).unwrap_err().to_string();
+        assert!(message.contains(problem), "{set}: {message}");
+    }
+}
+
+#[test]
+fn only_settings_that_change_a_step_count_as_differences() {
+    let saved = preset("demo").resolve().unwrap();
+    let now = |set: &str| preset("demo").with_set(set).unwrap().resolve().unwrap();
+    for set in ["run.threads=7", "stream.workers=3", "run.log_every=\"3 steps\"", "eval.knn_every=never", "eval.k=7"] {
+        assert_eq!(now(set).differences(&saved.to_table()), [], "{set}");
+        assert_eq!(now(set).digest(), saved.digest(), "{set}");
+    }
+    let changed = now("model.groups.count=31");
+    let differences = changed.differences(&saved.to_table());
+    assert_eq!(differences.len(), 1);
+    assert_eq!(differences[0].key, "model.groups.count");
+    assert_eq!(differences[0].now, "31");
+    assert_ne!(changed.digest(), saved.digest());
+}
