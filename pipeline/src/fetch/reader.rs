@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::array::Array;
 use crossbeam::channel::Sender;
 
 use super::budget::{ByteBudget, Permit};
