@@ -9,6 +9,7 @@ use smog_pipeline::shard::{ShardError, ShardOptions, ShardProgress, default_out,
 use smog_pipeline::source::{OpenError, ParquetSource, Source, SyntheticSource};
 
 use crate::environment;
+use crate::eval::knn::KnnData;
 
 /// Prefix of generated data, `synthetic:COUNT[:SIDE]`.
 const SYNTHETIC: &str = "synthetic:";
@@ -90,17 +91,25 @@ impl DataSet {
             let count = count.parse().ok().filter(|&count| count > 0).ok_or_else(wrong)?;
             let side = match side {
                 "" => SYNTHETIC_SIDE,
-                side => side.parse().ok().filter(|side| (8..=1024).contains(side)).ok_or_else(wrong)?,
+                side => {
+                    side.parse().ok().filter(|side| (8..=1024).contains(side)).ok_or_else(wrong)?
+                }
             };
             return Ok(Self::Synthetic { count, side });
         }
-        let dir = given.canonicalize().map_err(|_| DataError::Missing { path: given.to_owned() })?;
+        let dir =
+            given.canonicalize().map_err(|_| DataError::Missing { path: given.to_owned() })?;
         if is_shards(&dir) {
             return Ok(Self::Shards(dir));
         }
-        let beside = default_out(&dir);
-        if is_shards(&beside) {
-            progress.note(&format!("{} holds images; using the shards in {}", dir.display(), beside.display()));
+        if let Ok(beside) = default_out(&dir)
+            && is_shards(&beside)
+        {
+            progress.note(&format!(
+                "{} holds images; using the shards in {}",
+                dir.display(),
+                beside.display()
+            ));
             return Ok(Self::Shards(beside));
         }
         let cached = cached_shards(&dir)?;
@@ -122,6 +131,15 @@ impl DataSet {
         Ok(Self::Shards(cached))
     }
 
+    /// How `given`, which led here, is written in stored settings: absolute, so that a run can be resumed from
+    /// anywhere.
+    pub fn path_of(&self, given: &Path) -> PathBuf {
+        match self {
+            Self::Shards(_) => given.canonicalize().unwrap_or_else(|_| given.to_owned()),
+            Self::Synthetic { .. } => given.to_owned(),
+        }
+    }
+
     /// Opens a split.
     ///
     /// # Errors
@@ -133,6 +151,20 @@ impl DataSet {
                 let seed = if split == "train" { 0 } else { 1 };
                 Arc::new(SyntheticSource::new(*count, SYNTHETIC_GROUP_ROWS, *side, seed))
             }
+        })
+    }
+
+    /// Samples for k-NN: the neighbours from `bank`, the queries from the first of `test_splits` that is
+    /// there, or else held out from the bank.
+    ///
+    /// # Errors
+    /// If a split cannot be opened.
+    pub fn knn(&self, bank: &str, test_splits: &[String]) -> Result<KnnData, DataError> {
+        let queries = self.first_split(test_splits).filter(|&split| split != bank);
+        Ok(KnnData {
+            bank: self.open(bank)?,
+            queries: queries.map(|split| self.open(split)).transpose()?,
+            name: queries.map_or_else(|| bank.to_owned(), |split| format!("{bank} -> {split}")),
         })
     }
 
@@ -153,7 +185,8 @@ fn is_shards(dir: &Path) -> bool {
 
 /// Where the shards of the images in `dir` are cached: named after the folder and the digest of its path.
 fn cached_shards(dir: &Path) -> Result<PathBuf, DataError> {
-    let cache = environment::cache_dir().ok_or_else(|| DataError::NoCache { path: dir.to_owned() })?;
+    let cache =
+        environment::cache_dir().ok_or_else(|| DataError::NoCache { path: dir.to_owned() })?;
     let digest = blake3::hash(dir.as_os_str().as_encoded_bytes()).to_hex();
     let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(cache.join("shards").join(format!("{name}-{}", &digest[..12])))
@@ -171,7 +204,8 @@ mod tests {
     fn synthetic_data_is_named_by_count_and_side() {
         assert_eq!(find("synthetic:200").unwrap(), DataSet::Synthetic { count: 200, side: 48 });
         assert_eq!(find("synthetic:200:32").unwrap(), DataSet::Synthetic { count: 200, side: 32 });
-        for given in ["synthetic:", "synthetic:0", "synthetic:x", "synthetic:5:1", "synthetic:5:x"] {
+        for given in ["synthetic:", "synthetic:0", "synthetic:x", "synthetic:5:1", "synthetic:5:x"]
+        {
             assert!(find(given).unwrap_err().to_string().contains("synthetic:2000:48"), "{given}");
         }
     }

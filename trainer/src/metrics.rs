@@ -9,7 +9,9 @@ use std::path::Path;
 
 use serde::Serialize;
 use smog_model::{GroupFigures, ResetReport};
-use smog_pipeline::stream::StreamMetrics;
+use smog_pipeline::runtime::metrics::StreamMetrics;
+
+use crate::eval::knn::KnnResult;
 
 /// A line of the file; the field `event` tells which.
 #[derive(Clone, Debug, Serialize)]
@@ -32,7 +34,15 @@ pub enum Event<'a> {
         reset_seconds: f64,
     },
     /// k-NN was evaluated.
-    Knn(&'a crate::eval::KnnReport),
+    Knn {
+        /// Steps done.
+        step: u64,
+        /// The figure, with its metric.
+        #[serde(flatten)]
+        result: &'a KnnResult,
+        /// Time since the evaluation began.
+        eval_seconds: f64,
+    },
     /// A checkpoint was written.
     Checkpoint {
         /// Steps done.
@@ -126,7 +136,8 @@ impl MetricsFile {
     /// # Errors
     /// If it cannot be opened.
     pub fn open(path: &Path) -> std::io::Result<Self> {
-        let is_open = std::fs::read(path).is_ok_and(|text| text.last().is_some_and(|&last| last != b'\n'));
+        let is_open =
+            std::fs::read(path).is_ok_and(|text| text.last().is_some_and(|&last| last != b'\n'));
         let mut file = OpenOptions::new().create(true).append(true).open(path)?;
         if is_open {
             file.write_all(b"\n")?;

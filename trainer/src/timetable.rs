@@ -48,7 +48,9 @@ pub enum PreflightError {
         groups: u64,
     },
     /// The learning rate would never be reached.
-    #[error("the warm-up of {warmup} ({steps} steps) is not shorter than the run of {total_steps} steps")]
+    #[error(
+        "the warm-up of {warmup} ({steps} steps) is not shorter than the run of {total_steps} steps"
+    )]
     WarmupTooLong {
         /// The setting.
         warmup: Span,
@@ -111,7 +113,8 @@ impl Timetable {
             let suggestion = (num_samples / 50).max(2);
             return Err(PreflightError::FewerSamplesThanGroups { num_samples, groups, suggestion });
         }
-        let mut scale = Scale { batch_size, steps_per_epoch: num_samples / batch_size, total_steps: 0 };
+        let mut scale =
+            Scale { batch_size, steps_per_epoch: num_samples / batch_size, total_steps: 0 };
         let length = config.run.length;
         scale.total_steps = length.steps(scale).ok_or(PreflightError::NoSteps { length })?;
         let warmup = config.schedule.warmup;
@@ -154,12 +157,17 @@ impl Timetable {
             ));
         }
         let Some(every) = self.reset_every else {
-            notes.push("reset.every = never: groups are never made anew; unused ones stay unused".to_owned());
+            notes.push(
+                "reset.every = never: groups are never made anew; unused ones stay unused"
+                    .to_owned(),
+            );
             return notes;
         };
         let total = self.scale.total_steps;
         if every >= total && !config.reset.early_first {
-            notes.push(format!("reset.every = {every} steps, but the run has only {total}: there will be no reset"));
+            notes.push(format!(
+                "reset.every = {every} steps, but the run has only {total}: there will be no reset"
+            ));
         }
         let per_interval = every * self.scale.batch_size * config.augment.num_large() as u64;
         if per_interval < groups {
@@ -180,7 +188,13 @@ impl Timetable {
 
     /// Learning rate at `step`.
     pub fn lr(&self, step: u64) -> f64 {
-        schedule::warmup_cosine(step, self.scale.total_steps, self.warmup_steps, self.peak_lr, self.final_lr)
+        schedule::warmup_cosine(
+            step,
+            self.scale.total_steps,
+            self.warmup_steps,
+            self.peak_lr,
+            self.final_lr,
+        )
     }
 
     /// Share of the old momentum weights that the update of `step` keeps.
@@ -198,7 +212,8 @@ impl Timetable {
     /// With too few features for the groups the reset waits instead of failing the run.
     pub fn reset_due(&self, steps_since_reset: u64, num_resets: u64, remembered: u64) -> bool {
         let Some(every) = self.reset_every else { return false };
-        let early = num_resets == 0 && self.early_features.is_some_and(|features| remembered >= features);
+        let early =
+            num_resets == 0 && self.early_features.is_some_and(|features| remembered >= features);
         (early || steps_since_reset >= every) && remembered >= self.groups
     }
 

@@ -24,4 +24,5 @@ mod tests;
 
 pub use error::CheckpointError;
 pub use state::{FileRecord, RunState};
+pub(crate) use store::write_synced;
 pub use store::{Checkpoint, Store};

@@ -39,21 +39,28 @@ impl Checkpoint {
     /// # Errors
     /// If it is not, or is of another version.
     pub fn open(dir: &Path) -> Result<Self, CheckpointError> {
-        let incomplete = |problem: String| CheckpointError::Incomplete { path: dir.to_owned(), problem };
-        let text = fs::read(dir.join(STATE_FILE)).map_err(|error| incomplete(format!("{STATE_FILE}: {error}")))?;
-        let head: serde_json::Value =
-            serde_json::from_slice(&text).map_err(|error| incomplete(format!("{STATE_FILE}: {error}")))?;
+        let incomplete =
+            |problem: String| CheckpointError::Incomplete { path: dir.to_owned(), problem };
+        let text = fs::read(dir.join(STATE_FILE))
+            .map_err(|error| incomplete(format!("{STATE_FILE}: {error}")))?;
+        let head: serde_json::Value = serde_json::from_slice(&text)
+            .map_err(|error| incomplete(format!("{STATE_FILE}: {error}")))?;
         // The version comes first: a later layout must be named as such, not as damage.
         if let Some(found) = head.get("version").and_then(serde_json::Value::as_u64)
             && found != u64::from(RunState::VERSION)
         {
             let found = u32::try_from(found).unwrap_or(u32::MAX);
-            return Err(CheckpointError::Version { path: dir.to_owned(), found, expected: RunState::VERSION });
+            return Err(CheckpointError::Version {
+                path: dir.to_owned(),
+                found,
+                expected: RunState::VERSION,
+            });
         }
-        let state: RunState =
-            serde_json::from_value(head).map_err(|error| incomplete(format!("{STATE_FILE}: {error}")))?;
+        let state: RunState = serde_json::from_value(head)
+            .map_err(|error| incomplete(format!("{STATE_FILE}: {error}")))?;
         for (name, expected) in &state.files {
-            let found = record(&dir.join(name)).map_err(|error| incomplete(format!("{name}: {error}")))?;
+            let found =
+                record(&dir.join(name)).map_err(|error| incomplete(format!("{name}: {error}")))?;
             if found != *expected {
                 return Err(incomplete(format!("{name} is not what {STATE_FILE} says")));
             }
@@ -87,7 +94,8 @@ impl Store {
         parts: &[(&str, Vec<(String, Tensor)>)],
     ) -> Result<PathBuf, CheckpointError> {
         let name = format!("{PREFIX}{:08}", state.step);
-        let (temporary, target) = (self.dir.join(format!("{TEMPORARY_PREFIX}{name}")), self.dir.join(&name));
+        let (temporary, target) =
+            (self.dir.join(format!("{TEMPORARY_PREFIX}{name}")), self.dir.join(&name));
         let is_there = Checkpoint::open(&target).is_ok_and(|there| {
             there.state.config_digest == state.config_digest && there.state.stream == state.stream
         });
@@ -103,10 +111,11 @@ impl Store {
                 let record = record(&path).map_err(CheckpointError::io("read back", &path))?;
                 state.files.insert(file_name(part), record);
             }
-            let text = serde_json::to_vec_pretty(&state).map_err(|error| CheckpointError::Tensors {
-                path: temporary.join(STATE_FILE),
-                problem: error.to_string(),
-            })?;
+            let text =
+                serde_json::to_vec_pretty(&state).map_err(|error| CheckpointError::Tensors {
+                    path: temporary.join(STATE_FILE),
+                    problem: error.to_string(),
+                })?;
             write_synced(&temporary.join(STATE_FILE), &text)?;
             sync_dir(&temporary)?;
             remove(&target)?;
@@ -135,11 +144,21 @@ impl Store {
         for name in names.iter().rev() {
             match Checkpoint::open(&self.dir.join(name)) {
                 Ok(checkpoint) => return Ok(checkpoint),
-                Err(error @ CheckpointError::Version { .. }) => other_version = other_version.or(Some(error)),
+                Err(error @ CheckpointError::Version { .. }) => {
+                    other_version = other_version.or(Some(error))
+                }
                 Err(error) => tracing::warn!("passed over: {error}"),
             }
         }
         Err(other_version.unwrap_or(CheckpointError::None { path: self.dir.clone() }))
+    }
+
+    /// The checkpoint of one step.
+    ///
+    /// # Errors
+    /// If it is not there or not complete.
+    pub fn of_step(&self, step: u64) -> Result<Checkpoint, CheckpointError> {
+        Checkpoint::open(&self.dir.join(format!("{PREFIX}{step:08}")))
     }
 
     /// Folders that are named like checkpoints, oldest first.
@@ -149,7 +168,9 @@ impl Store {
             .flatten()
             .flatten()
             .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| name.strip_prefix(PREFIX).is_some_and(|number| number.parse::<u64>().is_ok()))
+            .filter(|name| {
+                name.strip_prefix(PREFIX).is_some_and(|number| number.parse::<u64>().is_ok())
+            })
             .collect();
         names.sort_by_key(|name| name[PREFIX.len()..].parse::<u64>().unwrap_or(0));
         names

@@ -71,8 +71,9 @@ pub fn write(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), Checkpoint
     let wrong = |problem: String| CheckpointError::Tensors { path: path.to_owned(), problem };
     let mut views = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
-        let dtype = dtype(tensor.kind())
-            .ok_or_else(|| wrong(format!("tensor {name} is of kind {:?}, which cannot be saved", tensor.kind())))?;
+        let dtype = dtype(tensor.kind()).ok_or_else(|| {
+            wrong(format!("tensor {name} is of kind {:?}, which cannot be saved", tensor.kind()))
+        })?;
         let host = tensor.detach().to_device(Device::Cpu).contiguous();
         let shape: Vec<usize> = host.size().iter().map(|&side| side as usize).collect();
         let bytes = host.numel() * host.kind().elt_size_in_bytes();
@@ -80,7 +81,8 @@ pub fn write(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), Checkpoint
     }
     // "pt" is what Python readers expect of tensors that come from PyTorch.
     let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(views, Some(about), path).map_err(|error| wrong(error.to_string()))
+    safetensors::serialize_to_file(views, Some(about), path)
+        .map_err(|error| wrong(error.to_string()))
 }
 
 /// Reads all tensors of a file onto the host.
@@ -94,10 +96,15 @@ pub fn read(path: &Path) -> Result<HashMap<String, Tensor>, CheckpointError> {
     file.tensors()
         .into_iter()
         .map(|(name, view)| {
-            let kind = kind(view.dtype())
-                .ok_or_else(|| wrong(format!("tensor {name} is of kind {:?}, which cannot be loaded", view.dtype())))?;
+            let kind = kind(view.dtype()).ok_or_else(|| {
+                wrong(format!(
+                    "tensor {name} is of kind {:?}, which cannot be loaded",
+                    view.dtype()
+                ))
+            })?;
             let size: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
-            let tensor = Tensor::f_from_data_size(view.data(), &size, kind).map_err(|error| wrong(error.to_string()))?;
+            let tensor = Tensor::f_from_data_size(view.data(), &size, kind)
+                .map_err(|error| wrong(error.to_string()))?;
             Ok((name, tensor))
         })
         .collect()

@@ -46,8 +46,10 @@ fn write(store: &Store, step: u64) {
 }
 
 fn steps(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -112,7 +114,10 @@ fn half_written_and_damaged_checkpoints_are_passed_over() {
     assert_eq!(store.newest().unwrap().state.step, 1);
 
     write(&store, 10);
-    assert!(!dir.path().join(".writing-step-00000009").exists(), "left-overs go at the next checkpoint");
+    assert!(
+        !dir.path().join(".writing-step-00000009").exists(),
+        "left-overs go at the next checkpoint"
+    );
 }
 
 #[test]
@@ -146,7 +151,9 @@ fn an_empty_folder_and_another_version_are_told_apart() {
     assert!(matches!(store.newest(), Err(CheckpointError::None { .. })));
     write(&store, 1);
     let path = dir.path().join("step-00000001/state.json");
-    let text = fs::read_to_string(&path).unwrap().replace("\"version\": 1,\n  \"step\"", "\"version\": 2,\n  \"step\"");
+    let text = fs::read_to_string(&path)
+        .unwrap()
+        .replace("\"version\": 1,\n  \"step\"", "\"version\": 2,\n  \"step\"");
     fs::write(&path, text).unwrap();
     let error = store.newest().unwrap_err().to_string();
     assert!(error.contains("version 2") && error.contains("reads version 1"), "{error}");

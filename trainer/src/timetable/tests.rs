@@ -2,7 +2,10 @@ use super::*;
 use crate::settings::RawConfig;
 
 fn with(sets: &[&str]) -> RunConfig {
-    sets.iter().fold(RawConfig::preset("demo").unwrap(), |raw, set| raw.with_set(set).unwrap()).resolve().unwrap()
+    sets.iter()
+        .fold(RawConfig::preset("demo").unwrap(), |raw, set| raw.with_set(set).unwrap())
+        .resolve()
+        .unwrap()
 }
 
 fn refused(sets: &[&str], num_samples: u64) -> String {
@@ -12,23 +15,35 @@ fn refused(sets: &[&str], num_samples: u64) -> String {
 #[test]
 fn a_batch_larger_than_the_set_is_refused_with_both_numbers() {
     let message = refused(&["run.batch_size=256"], 255);
-    assert!(message.contains("run.batch_size = 256") && message.contains("only 255 samples"), "{message}");
+    assert!(
+        message.contains("run.batch_size = 256") && message.contains("only 255 samples"),
+        "{message}"
+    );
     assert!(Timetable::new(&with(&["run.batch_size=256"]), 256).is_ok());
 }
 
 #[test]
 fn more_groups_than_samples_are_refused_with_a_suggestion() {
     let message = refused(&["model.groups.count=3000"], 700);
-    assert!(message.contains("model.groups.count = 3000") && message.contains("only 700 samples"), "{message}");
+    assert!(
+        message.contains("model.groups.count = 3000") && message.contains("only 700 samples"),
+        "{message}"
+    );
     assert!(message.contains("start: 14"), "{message}");
 }
 
 #[test]
 fn a_memory_smaller_than_the_groups_is_refused_as_set_and_as_worked_out() {
     let message = refused(&["reset.memory=39"], 2000);
-    assert!(message.contains("39 features (reset.memory = 39) for model.groups.count = 40"), "{message}");
+    assert!(
+        message.contains("39 features (reset.memory = 39) for model.groups.count = 40"),
+        "{message}"
+    );
     let message = refused(&["run.batch_size=4", "reset.every=\"2 steps\""], 2000);
-    assert!(message.contains("holds 16 features") && message.contains("2 steps of 4 samples"), "{message}");
+    assert!(
+        message.contains("holds 16 features") && message.contains("2 steps of 4 samples"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -87,5 +102,8 @@ fn a_reset_comes_early_once_then_at_its_interval_and_waits_for_features() {
 fn an_epoch_ends_at_its_last_step_only() {
     let table = Timetable::new(&with(&[]), 640).unwrap();
     assert_eq!(table.scale.steps_per_epoch, 10);
-    assert_eq!([0, 9, 10, 11, 20].map(|step| table.epoch_ended(step)), [None, None, Some(1), None, Some(2)]);
+    assert_eq!(
+        [0, 9, 10, 11, 20].map(|step| table.epoch_ended(step)),
+        [None, None, Some(1), None, Some(2)]
+    );
 }
