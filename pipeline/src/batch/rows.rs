@@ -16,7 +16,7 @@
 //! A lease that is dropped without being committed leaves its slot unfinished for ever. That happens only
 //! when a stream fails or stops, and then the ring is given up as a whole.
 //!
-//! [`Filling`]: super::Filling
+//! [`Filling`]: super::ring::Filling
 //! [`HostBatch`]: super::HostBatch
 
 use std::cell::UnsafeCell;
