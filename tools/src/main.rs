@@ -1,9 +1,11 @@
 //! `smog-tools`: makes, checks and shows data sets of image shards.
 
+mod inspect;
 mod progress;
 mod shard;
 mod synth;
 mod text;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -28,6 +30,10 @@ struct Cli {
 enum Command {
     /// Make a data set of Parquet shards from a folder of images
     Shard(shard::Args),
+    /// Check a data set against its manifest and decode every image
+    Verify(verify::Args),
+    /// Show what is in a data set, and the views that training sees
+    Inspect(inspect::Args),
     /// Draw a labelled set of pictures, for trying things without data
     Synth(synth::Args),
 }
@@ -35,6 +41,8 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Shard(args) => shard::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Inspect(args) => inspect::run(args),
         Command::Synth(args) => synth::run(args),
     };
     result.unwrap_or_else(|error| {
