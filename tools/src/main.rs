@@ -1,5 +1,6 @@
 //! `smog-tools`: makes, checks and shows data sets of image shards.
 
+mod bench;
 mod progress;
 mod shard;
 mod synth;
@@ -28,6 +29,8 @@ struct Cli {
 enum Command {
     /// Make a data set of Parquet shards from a folder of images
     Shard(shard::Args),
+    /// Measure the pipeline, as a whole or one stage
+    Bench(bench::Args),
     /// Draw a labelled set of pictures, for trying things without data
     Synth(synth::Args),
 }
@@ -35,6 +38,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Shard(args) => shard::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Synth(args) => synth::run(args),
     };
     result.unwrap_or_else(|error| {
