@@ -75,10 +75,10 @@ impl Scene {
         let background_direction = direction(draw);
         let grain = between(draw, 0.05, 0.35);
         let grain_size = between(draw, 2.0, 14.0);
-        let num_clutter = 3 + draw.below(7);
+        let num_clutter = 2 + draw.below(5);
         let clutter = (0..num_clutter).map(|_| draw_clutter(draw)).collect();
 
-        let radius = between(draw, 0.28, 0.5);
+        let radius = between(draw, 0.34, 0.52);
         let reach = 0.55 - 0.6 * radius;
         let centre = [between(draw, -reach, reach), between(draw, -reach, reach)];
         let to_object = object_matrix(draw, radius);
@@ -169,7 +169,7 @@ fn texture_matrix(draw: &mut Draw, of: Class) -> ([[f32; 2]; 2], [f32; 2]) {
 
 /// Any hue, saturation and brightness.
 fn colour(draw: &mut Draw) -> Colour {
-    let (hue, saturation) = (draw.unit() as f32, between(draw, 0.1, 0.9));
+    let (hue, saturation) = (draw.unit() as f32, between(draw, 0.05, 0.6));
     let value = between(draw, 0.15, 0.95);
     [0.0f32, 1.0 / 3.0, 2.0 / 3.0].map(|offset| {
         let wave = 0.5 + 0.5 * angle::cos(hue - offset);
