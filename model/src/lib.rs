@@ -1,15 +1,51 @@
 //! SMoG (Synchronous Momentum Grouping, ECCV 2022) over libtorch.
 //!
-//! x
+//! ```text
+//!              online branch (trained)                    momentum branch (moving average)
+//! views ──► encoder f ─► projector g ─► predictor h     large views ──► f' ─► g' (─► h')
+//!                            │ v             │ z                             │ t
+//!                            ▼               │                               ▼
+//!            groups G ──► G' = update        │                   y = nearest group of t in G
+//!                            │               ▼                               │
+//!                            └──────► logits n(z).n(G')/tau ──► cross entropy ◄┘
+//! ```
+//!
+//! | module | duty |
+//! | --- | --- |
+//! | `encoder`, `heads`, `branch` | networks with torchvision's names; `network` walks their tensors |
+//! | `pairing` | which views go through which branch |
+//! | `groups`, `loss` | assignment, synchronous update, logits, cross entropy |
+//! | `smog` | the model: forward pass, moving average, state |
+//! | `memory`, [`kmeans`] | recent projections and the reset of the groups |
+//! | [`optim`], [`schedule`] | SGD, LARS, AdamW; learning rate and momentum as functions of the step |
+//! | `stats`, [`knn`] | health of the groups; weighted k-NN |
+//! | `guard` | the one boundary where a refusal of libtorch becomes a [`ModelError`] |
+//!
+//! Operations are tch's plain ones, which panic when libtorch refuses; callers wrap a step in [`guard`].
+//!
+//! On a CPU, libtorch's OpenMP threads wait for each other by spinning. Where decode workers use the same cores, that
+//! costs a multiple of the work itself: with three to five times as many busy threads as cores, a step took 1.3 s
+//! with `OMP_WAIT_POLICY=PASSIVE` (or `GOMP_SPINCOUNT=0`) in the environment and 6.9 s without. The variable is
+//! read when the program starts.
 
+mod branch;
 mod config;
 mod draw;
+mod encoder;
 mod error;
+#[cfg(test)]
+mod golden;
+mod groups;
 mod guard;
+mod heads;
 pub mod kmeans;
 pub mod knn;
+mod layers;
+mod loss;
 mod memory;
+mod network;
 pub mod optim;
+mod pairing;
 mod parameter;
 pub mod schedule;
 mod smog;
@@ -19,9 +55,9 @@ mod tensors;
 pub use config::{Arch, Direction, EncoderConfig, GroupsConfig, ModelConfig, Stem};
 pub use error::ModelError;
 pub use guard::guard;
-pub use kmeans::{KMeansInit, KMeansSettings};
+pub use kmeans::{KMeansInit, KMeansSettings, ResetReport};
 pub use memory::FeatureMemory;
 pub use optim::{Optimizer, OptimizerConfig};
 pub use parameter::Parameter;
-pub use smog::{ResetReport, SmogModel, StepOutput};
+pub use smog::{SmogModel, StepOutput};
 pub use stats::{GroupFigures, GroupStats};

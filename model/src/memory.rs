@@ -122,3 +122,87 @@ impl FeatureMemory {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::pattern;
+
+    fn rows(first: i64, count: i64) -> Tensor {
+        Tensor::arange_start(first, first + count, (Kind::Float, Device::Cpu)).unsqueeze(1)
+    }
+
+    fn held(memory: &FeatureMemory) -> Vec<f32> {
+        let mut rows = Vec::<f32>::try_from(memory.features().contiguous().view(-1)).unwrap();
+        rows.sort_by(f32::total_cmp);
+        rows
+    }
+
+    #[test]
+    fn a_push_over_the_end_goes_on_at_the_start() {
+        let mut memory = FeatureMemory::new(5, 1, Device::Cpu).unwrap();
+        assert!(memory.is_empty());
+        memory.push(&rows(0, 3));
+        assert_eq!(held(&memory), [0., 1., 2.]);
+        memory.push(&rows(3, 4));
+        assert_eq!(held(&memory), [2., 3., 4., 5., 6.]);
+        memory.push(&rows(7, 1));
+        assert_eq!((held(&memory), memory.len()), (vec![3., 4., 5., 6., 7.], 5));
+        memory.clear();
+        assert_eq!(memory.len(), 0);
+    }
+
+    #[test]
+    fn of_more_rows_than_fit_the_last_stay() {
+        let mut memory = FeatureMemory::new(4, 1, Device::Cpu).unwrap();
+        memory.push(&rows(0, 1));
+        memory.push(&rows(1, 10));
+        assert_eq!(held(&memory), [7., 8., 9., 10.]);
+        memory.push(&rows(11, 2));
+        assert_eq!(held(&memory), [9., 10., 11., 12.]);
+    }
+
+    #[test]
+    fn whatever_is_pushed_the_newest_rows_are_held() {
+        for capacity in 1..7 {
+            let mut memory = FeatureMemory::new(capacity, 1, Device::Cpu).unwrap();
+            let mut total = 0;
+            for count in [0, 1, 3, 2, 8, 1, 7, 5] {
+                memory.push(&rows(total, count));
+                total += count;
+                let first = (total - capacity).max(0);
+                let expected: Vec<f32> = (first..total).map(|row| row as f32).collect();
+                assert_eq!(held(&memory), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_saved_memory_goes_on_in_the_same_rows() {
+        let mut memory = FeatureMemory::new(5, 2, Device::Cpu).unwrap();
+        for step in 0..4 {
+            let saved: HashMap<_, _> =
+                memory.state().into_iter().map(|(name, tensor)| (name, tensor.copy())).collect();
+            let mut other = FeatureMemory::new(5, 2, Device::Cpu).unwrap();
+            other.load_state(&saved).unwrap();
+            let batch = pattern(&format!("batch{step}"), &[2, 2]);
+            memory.push(&batch);
+            other.push(&batch);
+            assert_eq!(memory.state(), other.state());
+        }
+    }
+
+    #[test]
+    fn a_state_that_does_not_fit_is_refused() {
+        let mut small = FeatureMemory::new(2, 1, Device::Cpu).unwrap();
+        let mut large = FeatureMemory::new(5, 1, Device::Cpu).unwrap();
+        large.push(&rows(0, 3));
+        let mut state: HashMap<_, _> = large.state().into_iter().collect();
+        assert!(matches!(small.load_state(&state), Err(ModelError::TensorShape { .. })));
+        state.insert(POSITION.to_owned(), Tensor::from_slice(&[1i64]));
+        assert!(matches!(large.load_state(&state), Err(ModelError::TensorValue { .. })));
+        state.remove(FEATURES);
+        assert!(matches!(large.load_state(&state), Err(ModelError::MissingTensor { .. })));
+        assert!(FeatureMemory::new(0, 1, Device::Cpu).is_err());
+    }
+}

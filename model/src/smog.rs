@@ -1,20 +1,43 @@
-//! The model.
+//! The model: online branch, momentum branch and groups.
 
 use std::collections::HashMap;
 
-use serde::Serialize;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::branch::Branch;
 use crate::config::ModelConfig;
+use crate::draw::{Domain, Draw};
 use crate::error::ModelError;
-use crate::kmeans::KMeansSettings;
+use crate::guard::guard;
+use crate::kmeans::{self, KMeansSettings, ResetReport};
+use crate::layers::Mode;
 use crate::memory::FeatureMemory;
+use crate::network::{Builder, Network, average_parameters};
+use crate::pairing::{Pairing, runs};
 use crate::parameter::Parameter;
 use crate::stats::GroupStats;
+use crate::{groups, loss, tensors};
+
+const ONLINE: &str = "online.";
+const MOMENTUM: &str = "momentum.";
+const GROUPS: &str = "groups";
+const GROUP_COUNTS: &str = "group_counts";
 
 /// Online branch, momentum branch and groups.
+///
+/// One step is: [`forward`](Self::forward), backward of the loss and optimiser step by the caller,
+/// [`update_groups`](Self::update_groups), [`update_momentum`](Self::update_momentum).
 #[derive(Debug)]
-pub struct SmogModel {}
+pub struct SmogModel {
+    config: ModelConfig,
+    device: Device,
+    online: Branch,
+    momentum: Branch,
+    parameters: Vec<Parameter>,
+    momentum_parameters: Vec<Parameter>,
+    groups: Tensor,
+    group_counts: Tensor,
+}
 
 /// What one forward pass gives.
 #[derive(Debug)]
@@ -27,62 +50,109 @@ pub struct StepOutput {
     pub projections: Tensor,
 }
 
-/// What a reset of the groups did.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ResetReport {
-    /// Features in the memory.
-    pub num_features: i64,
-    /// Features that were clustered.
-    pub num_clustered: i64,
-    /// Passes made.
-    pub num_passes: u32,
-    /// Mean cosine between a feature and its centroid after the last pass.
-    pub mean_cosine: f64,
-    /// Members of the smallest and of the largest cluster after the last pass.
-    pub smallest: i64,
-    /// See `smallest`.
-    pub largest: i64,
-    /// Centroids that had run empty and were seeded anew, over all passes.
-    pub num_reseeded: i64,
-}
-
 impl SmogModel {
-    /// Weights and groups drawn from `seed`, the momentum branch a copy of the online one.
+    /// Weights drawn from `seed` (on the host: the same on every device), the momentum branch a copy of the online
+    /// one, groups random directions.
     ///
     /// # Errors
     /// [`ModelError::Config`]; [`ModelError::Torch`] where the device cannot be used.
     pub fn new(config: &ModelConfig, seed: u64, device: Device) -> Result<Self, ModelError> {
-        let _ = (config, seed, device);
-        todo!()
+        config.validate()?;
+        guard(|| {
+            let online = Branch::new(&mut Builder::online(seed, device), config, true);
+            let momentum =
+                Branch::new(&mut Builder::momentum(device), config, config.momentum_predictor);
+            let first = Draw::new(seed, Domain::Groups, [0; 5])
+                .normal(&[config.groups.count, config.dim], 1.0);
+            let parameters = online.parameters("");
+            let momentum_parameters = momentum.parameters("");
+            let mut model = Self {
+                config: config.clone(),
+                device,
+                online,
+                momentum,
+                parameters,
+                momentum_parameters,
+                groups: groups::normalize(&first).to_device(device),
+                group_counts: Tensor::zeros([config.groups.count], (Kind::Int64, device)),
+            };
+            model.copy_to_momentum();
+            model
+        })
     }
 
-    /// One pass over the views of a batch: each f32 NCHW `[B, 3, H, W]`, normalised, large ones first.
+    /// One pass over the views of a batch: each f32 NCHW `[B, 3, H, W]`, normalised, the `num_large` large ones
+    /// first. `step` matters with [`Direction::Alternate`](crate::Direction) only.
+    ///
+    /// Targets are assigned with the groups as they were, the logits are taken against the groups after this step's
+    /// update, which [`update_groups`](Self::update_groups) then stores. Views of one size pass each branch as one
+    /// batch.
+    ///
+    /// # Panics
+    /// Where libtorch refuses an operation (see [`guard`]) or the views make no pair
+    /// ([`ModelConfig::check_views`]).
     pub fn forward(&mut self, views: &[Tensor], num_large: usize, step: u64) -> StepOutput {
-        let _ = (views, num_large, step);
-        todo!()
+        let pairing = Pairing::new(self.config.direction, views.len(), num_large, step);
+        let settings = &self.config.groups;
+
+        let targets = no_grad(|| {
+            let (_, features) = pass(&self.momentum, &select(views, &pairing.targets));
+            groups::assign(&features, &self.groups)
+        });
+        let (projections, predictions) = pass(&self.online, &select(views, &pairing.online));
+
+        let num_members = pairing.num_members as i64 * views[0].size()[0];
+        let members = projections.narrow(0, 0, num_members);
+        let assignment = groups::assign(&members.detach(), &self.groups);
+        let update = groups::update(&self.groups, &members, &assignment, settings);
+        let logits = loss::logits(&predictions, &update.groups, settings);
+        let loss = loss::cross_entropy(&logits, &targets, &pairing);
+
+        let projections = members.detach();
+        StepOutput {
+            loss,
+            group_stats: GroupStats {
+                pairing,
+                assignment,
+                targets,
+                counts_since_reset: &self.group_counts + &update.counts,
+                counts: update.counts,
+                projections: projections.shallow_clone(),
+                updated: update.groups.detach(),
+            },
+            projections,
+        }
     }
 
-    /// Stores the updated groups of this step.
+    /// Stores the updated groups of this step and counts its members.
     pub fn update_groups(&mut self, output: &StepOutput) {
-        let _ = output;
-        todo!()
+        let stats = &output.group_stats;
+        self.groups = if self.config.groups.renormalize_groups {
+            groups::normalize(&stats.updated)
+        } else {
+            stats.updated.shallow_clone()
+        };
+        self.group_counts = stats.counts_since_reset.shallow_clone();
     }
 
-    /// Moves the momentum branch's parameters: `m` of the old, `1 - m` of the online ones.
+    /// Moves the momentum branch's parameters: `m` of the old ones, `1 - m` of the online ones. Its running
+    /// statistics come from its own forward passes.
     pub fn update_momentum(&mut self, m: f64) {
-        let _ = m;
-        todo!()
+        average_parameters(&self.parameters, &self.momentum_parameters, m);
     }
 
-    /// Sets the momentum branch's parameters to the online ones.
+    /// Makes the momentum branch an exact copy of the online one: parameters, running statistics and counters.
     pub fn copy_to_momentum(&mut self) {
-        todo!()
+        let state = self.online.state("").into_iter().collect();
+        self.momentum.load("", &state).expect("both branches come from one configuration");
     }
 
-    /// Makes the groups anew from the memory by spherical k-means, with a start keyed by (seed, step).
+    /// Makes the groups anew from the memory by spherical k-means, with a start keyed by (seed, step). Leaves the
+    /// momentum branch alone.
     ///
     /// # Errors
-    /// [`ModelError::TooFewFeatures`]: skip this reset. [`ModelError::NotFinite`]: the run has diverged.
+    /// [`ModelError::TooFewFeatures`]: skip this reset. [`ModelError::NotFinite`]: the run has diverged. The groups
+    /// stay as they were in both cases.
     pub fn reset_groups(
         &mut self,
         memory: &FeatureMemory,
@@ -90,59 +160,105 @@ impl SmogModel {
         seed: u64,
         step: u64,
     ) -> Result<ResetReport, ModelError> {
-        let _ = (memory, settings, seed, step);
-        todo!()
+        let num_groups = self.config.groups.count;
+        let (centroids, report) =
+            kmeans::spherical(&memory.features(), num_groups, settings, seed, step)?;
+        self.groups = centroids;
+        self.group_counts = self.group_counts.zeros_like();
+        Ok(report)
     }
 
     /// The trained parameters, always in the same order.
     pub fn parameters(&self) -> &[Parameter] {
-        todo!()
+        &self.parameters
     }
 
     /// The current group features `[K, dim]`.
     pub fn groups(&self) -> &Tensor {
-        todo!()
+        &self.groups
     }
 
     /// The settings that it was made with.
     pub fn config(&self) -> &ModelConfig {
-        todo!()
+        &self.config
     }
 
     /// Where it lies.
     pub fn device(&self) -> Device {
-        todo!()
+        self.device
     }
 
-    /// All that a checkpoint needs: `online.*`, `momentum.*`, `groups`, `group_counts` (i64). The tensors share
-    /// memory with the live ones: copy them before the next step.
+    /// All that a checkpoint needs: `online.*`, `momentum.*`, `groups`, `group_counts` (i64; so are the
+    /// `num_batches_tracked`). The tensors share memory with the live ones: copy them before the next step.
     pub fn state(&self) -> Vec<(String, Tensor)> {
-        todo!()
+        let mut all = self.online.state(ONLINE);
+        all.extend(self.momentum.state(MOMENTUM));
+        all.push((GROUPS.to_owned(), self.groups.shallow_clone()));
+        all.push((GROUP_COUNTS.to_owned(), self.group_counts.shallow_clone()));
+        all
     }
 
-    /// Takes over a state. Checks every name and shape before it changes anything.
+    /// Takes over a state. Checks every name and shape before it changes anything; names it does not know are
+    /// left aside.
     ///
     /// # Errors
     /// A tensor is missing or has another shape.
     pub fn load_state(&mut self, state: &HashMap<String, Tensor>) -> Result<(), ModelError> {
-        let _ = state;
-        todo!()
+        self.online.check(ONLINE, state)?;
+        self.momentum.check(MOMENTUM, state)?;
+        tensors::check(&self.groups, state, GROUPS)?;
+        tensors::check(&self.group_counts, state, GROUP_COUNTS)?;
+        self.online.load(ONLINE, state)?;
+        self.momentum.load(MOMENTUM, state)?;
+        tensors::load(&self.groups, state, GROUPS)?;
+        tensors::load(&self.group_counts, state, GROUP_COUNTS)
     }
 
-    /// The online encoder's weights and buffers under torchvision's names (`conv1.weight`, ...), without `fc`.
+    /// The online encoder's weights and buffers under torchvision's names (`conv1.weight`, ...), without `fc`: a
+    /// torchvision network with `fc = nn.Identity()` loads them with `strict=True`.
     pub fn encoder_state(&self) -> Vec<(String, Tensor)> {
-        todo!()
+        self.online.encoder.state("")
     }
 
     /// Features `[B, F]` of the online encoder in evaluation mode, without gradient.
     pub fn encode(&self, images: &Tensor) -> Tensor {
-        let _ = images;
-        todo!()
+        no_grad(|| self.online.encoder.forward(images, Mode::Eval))
     }
 
     /// Online projections `[B, dim]` and the nearest group of each (i64 `[B]`), in evaluation mode.
     pub fn encode_groups(&self, images: &Tensor) -> (Tensor, Tensor) {
-        let _ = images;
-        todo!()
+        let projections = no_grad(|| self.online.project(images, Mode::Eval));
+        let nearest = groups::assign(&projections, &self.groups);
+        (projections, nearest)
     }
 }
+
+fn select<'a>(views: &'a [Tensor], indices: &[usize]) -> Vec<&'a Tensor> {
+    indices.iter().map(|&index| &views[index]).collect()
+}
+
+/// Projections and predictions `[V * B, dim]` of the views in training mode, in their order.
+fn pass(branch: &Branch, views: &[&Tensor]) -> (Tensor, Tensor) {
+    let mut rest = views;
+    let mut projections = Vec::new();
+    let mut predictions = Vec::new();
+    for length in runs(views) {
+        let (run, later) = rest.split_at(length);
+        rest = later;
+        let projected = branch.project(&join(run), Mode::Train);
+        predictions.push(branch.predict(&projected, Mode::Train));
+        projections.push(projected);
+    }
+    (join(&projections.iter().collect::<Vec<_>>()), join(&predictions.iter().collect::<Vec<_>>()))
+}
+
+/// The rows of all tensors; no copy of a single one.
+fn join(parts: &[&Tensor]) -> Tensor {
+    match parts {
+        [only] => only.shallow_clone(),
+        _ => Tensor::cat(parts, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,28 @@
 //! What a run shows of its groups.
 
 use serde::Serialize;
-use tch::Tensor;
+use tch::{Kind, Tensor, no_grad};
 
-/// Tensors from which [`GroupStats::read`] computes the figures; making them costs nothing beyond the step.
+use crate::groups::{lengths, normalize};
+use crate::pairing::Pairing;
+
+/// Tensors from which [`GroupStats::read`] computes the figures. They exist in the step anyway: a step that nobody
+/// reads costs nothing.
 #[derive(Debug)]
 pub struct GroupStats {
-    pub(crate) placeholder: Tensor,
+    pub(crate) pairing: Pairing,
+    /// Groups of the members, i64 `[M * B]`.
+    pub(crate) assignment: Tensor,
+    /// Target groups, i64 `[Q * B]`.
+    pub(crate) targets: Tensor,
+    /// Members of each group in this step, i64 `[K]`.
+    pub(crate) counts: Tensor,
+    /// The same summed since the last reset, this step included.
+    pub(crate) counts_since_reset: Tensor,
+    /// Detached projections `[M * B, d]`.
+    pub(crate) projections: Tensor,
+    /// Detached G' before it is renormalised.
+    pub(crate) updated: Tensor,
 }
 
 /// Health of the groups at one step.
@@ -20,7 +36,8 @@ pub struct GroupFigures {
     pub largest_share: f64,
     /// Groups without a single member since the last reset.
     pub dead_groups: i64,
-    /// Share of pairs of views of one picture whose online group is the momentum branch's group.
+    /// Share of pairs of large views of one picture where the online group of the one is the target group of the
+    /// other.
     pub agreement: f64,
     /// Standard deviation of the unit-length projections, averaged over dimensions; 1/sqrt(dim) is the best, 0
     /// is collapse.
@@ -32,7 +49,71 @@ pub struct GroupFigures {
 impl GroupStats {
     /// Computes the figures. Reads from the device, so call it only when logging.
     pub fn read(&self) -> GroupFigures {
-        let _ = &self.placeholder;
-        todo!()
+        no_grad(|| GroupFigures {
+            effective_groups: effective(&self.counts),
+            effective_groups_since_reset: effective(&self.counts_since_reset),
+            largest_share: self.counts.max().double_value(&[])
+                / self.counts.sum(Kind::Double).double_value(&[]),
+            dead_groups: self.counts_since_reset.eq(0).sum(Kind::Int64).int64_value(&[]),
+            agreement: self.agreement(),
+            feature_std: normalize(&self.projections)
+                .std_dim([0i64].as_slice(), false, false)
+                .mean(Kind::Double)
+                .double_value(&[]),
+            group_norm: lengths(&self.updated).mean(Kind::Double).double_value(&[]),
+        })
+    }
+
+    fn agreement(&self) -> f64 {
+        let members = self.pairing.num_members as i64;
+        let targets = self.pairing.targets.len() as i64;
+        let online = self.assignment.view([members, 1, -1]);
+        let equal = online.eq_tensor(&self.targets.view([1, targets, -1]));
+        let share = equal.to_kind(Kind::Double).mean_dim([2i64].as_slice(), false, Kind::Double);
+        let other = match self.pairing.excluded((Kind::Double, share.device())) {
+            Some(same) => 1.0 - same.narrow(0, 0, members),
+            None => share.ones_like(),
+        };
+        // With a single large view that is its own target, there is no pair: not a number, shown as such.
+        ((share * &other).sum(Kind::Double) / other.sum(Kind::Double)).double_value(&[])
+    }
+}
+
+/// exp(entropy) of the shares of `counts`.
+fn effective(counts: &Tensor) -> f64 {
+    let shares = counts.to_kind(Kind::Double) / counts.sum(Kind::Double).clamp_min(1.0);
+    let entropy = -(&shares * shares.clamp_min(f64::MIN_POSITIVE).log()).sum(Kind::Double);
+    entropy.double_value(&[]).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Direction;
+
+    fn stats() -> GroupStats {
+        GroupStats {
+            pairing: Pairing::new(Direction::Both, 3, 2, 0),
+            assignment: Tensor::from_slice(&[0i64, 1, 1, 1]),
+            targets: Tensor::from_slice(&[1i64, 1, 0, 0]),
+            counts: Tensor::from_slice(&[1i64, 3, 0, 0]),
+            counts_since_reset: Tensor::from_slice(&[4i64, 4, 4, 0]),
+            projections: Tensor::from_slice(&[1f32, 0., 0., 2., 0., 3., 0., 4.]).view([4, 2]),
+            updated: Tensor::from_slice(&[3f32, 4., 0., 1., 0., 1., 0., 1.]).view([4, 2]),
+        }
+    }
+
+    #[test]
+    fn figures_are_those_worked_out_by_hand() {
+        let figures = stats().read();
+        let entropy = -(0.25f64 * 0.25f64.ln() + 0.75 * 0.75f64.ln());
+        assert!((figures.effective_groups - entropy.exp()).abs() < 1e-9);
+        assert!((figures.effective_groups_since_reset - 3.0).abs() < 1e-9);
+        assert_eq!((figures.largest_share, figures.dead_groups), (0.75, 1));
+        // View 0 (groups 0, 1) against target 1 (0, 0): one of two; view 1 (1, 1) against target 0 (1, 1): both.
+        assert!((figures.agreement - 0.75).abs() < 1e-9);
+        // Each dimension holds three equal numbers and one off by 1: deviation sqrt(3) / 4.
+        assert!((figures.feature_std - 3f64.sqrt() / 4.0).abs() < 1e-6);
+        assert!((figures.group_norm - 2.0).abs() < 1e-6);
     }
 }

@@ -30,8 +30,8 @@ pub(crate) fn counter(state: &HashMap<String, Tensor>, name: &str) -> Result<i64
     Ok(tensor.int64_value(&vec![0; tensor.dim()]))
 }
 
-/// Copies the saved tensor into `target`, in place.
-pub(crate) fn load(
+/// Checks that a tensor of `target`'s shape is saved under this name.
+pub(crate) fn check(
     target: &Tensor,
     state: &HashMap<String, Tensor>,
     name: &str,
@@ -44,6 +44,17 @@ pub(crate) fn load(
             expected: target.size(),
         });
     }
+    Ok(())
+}
+
+/// Copies the saved tensor into `target`, in place.
+pub(crate) fn load(
+    target: &Tensor,
+    state: &HashMap<String, Tensor>,
+    name: &str,
+) -> Result<(), ModelError> {
+    check(target, state, name)?;
+    let saved = find(state, name)?;
     no_grad(|| target.shallow_clone().copy_(saved));
     Ok(())
 }

@@ -1,11 +1,20 @@
 //! Augmentation: recipes say what may happen, plans say what does, kernels do it.
 
+mod blend;
+mod blur;
+mod brightness;
+mod contrast;
 mod crop;
 mod draw;
 mod flip;
+mod gray;
+mod hue;
 mod plan;
+mod planes;
 mod presets;
 mod recipe;
+mod saturation;
+mod solarize;
 mod validate;
 mod view;
 

@@ -1,0 +1,8 @@
+//! Backbones: pictures in, pooled features out.
+
+mod block;
+mod resnet;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use resnet::ResNet;

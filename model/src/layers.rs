@@ -1,0 +1,146 @@
+//! Convolution, batch norm and linear layer with PyTorch's names, defaults and initial values.
+
+use std::cell::Cell;
+
+use tch::Tensor;
+
+use crate::network::{Builder, Leaf, Network};
+
+const BN_EPS: f64 = 1e-5;
+const BN_MOMENTUM: f64 = 0.1;
+
+/// Whether batch norms use the batch's statistics (and update the running ones) or the running ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Train,
+    Eval,
+}
+
+/// A square convolution without bias.
+#[derive(Debug)]
+pub(crate) struct Conv {
+    weight: Tensor,
+    stride: i64,
+    padding: i64,
+}
+
+impl Conv {
+    /// Kaiming normal over the outputs, as torchvision's residual networks; padding keeps the size at stride 1.
+    pub(crate) fn new(
+        builder: &mut Builder,
+        inputs: i64,
+        outputs: i64,
+        kernel: i64,
+        stride: i64,
+    ) -> Self {
+        let fan_out = outputs * kernel * kernel;
+        let std = (2.0 / fan_out as f64).sqrt();
+        let weight = builder.kernel(&[outputs, inputs, kernel, kernel], std);
+        Self { weight, stride, padding: kernel / 2 }
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        x.conv2d(
+            &self.weight,
+            None::<&Tensor>,
+            [self.stride, self.stride],
+            [self.padding, self.padding],
+            [1, 1],
+            1,
+        )
+    }
+}
+
+impl Network for Conv {
+    fn walk(&self, prefix: &str, see: &mut dyn FnMut(String, Leaf<'_>)) {
+        see(format!("{prefix}weight"), Leaf::Parameter { tensor: &self.weight, decay: true });
+    }
+}
+
+/// Batch norm over `[B, C]` or `[B, C, H, W]`.
+#[derive(Debug)]
+pub(crate) struct BatchNorm {
+    affine: Option<(Tensor, Tensor)>,
+    running_mean: Tensor,
+    running_var: Tensor,
+    num_batches: Cell<i64>,
+}
+
+impl BatchNorm {
+    pub(crate) fn new(builder: &mut Builder, channels: i64) -> Self {
+        let affine = (builder.constant(&[channels], 1.0), builder.constant(&[channels], 0.0));
+        Self { affine: Some(affine), ..Self::without_affine(builder, channels) }
+    }
+
+    /// Without scale and shift.
+    pub(crate) fn without_affine(builder: &Builder, channels: i64) -> Self {
+        Self {
+            affine: None,
+            running_mean: builder.buffer(&[channels], 0.0),
+            running_var: builder.buffer(&[channels], 1.0),
+            num_batches: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
+        let train = mode == Mode::Train;
+        if train {
+            self.num_batches.set(self.num_batches.get() + 1);
+        }
+        let (weight, bias) = match &self.affine {
+            Some((weight, bias)) => (Some(weight), Some(bias)),
+            None => (None, None),
+        };
+        x.batch_norm(
+            weight,
+            bias,
+            Some(&self.running_mean),
+            Some(&self.running_var),
+            train,
+            BN_MOMENTUM,
+            BN_EPS,
+            true,
+        )
+    }
+}
+
+impl Network for BatchNorm {
+    fn walk(&self, prefix: &str, see: &mut dyn FnMut(String, Leaf<'_>)) {
+        if let Some((weight, bias)) = &self.affine {
+            see(format!("{prefix}weight"), Leaf::Parameter { tensor: weight, decay: false });
+            see(format!("{prefix}bias"), Leaf::Parameter { tensor: bias, decay: false });
+        }
+        see(format!("{prefix}running_mean"), Leaf::Buffer(&self.running_mean));
+        see(format!("{prefix}running_var"), Leaf::Buffer(&self.running_var));
+        see(format!("{prefix}num_batches_tracked"), Leaf::Counter(&self.num_batches));
+    }
+}
+
+/// A linear layer; without bias where a batch norm follows, which would cancel it.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    pub(crate) fn new(builder: &mut Builder, inputs: i64, outputs: i64, bias: bool) -> Self {
+        let bound = 1.0 / (inputs as f64).sqrt();
+        let weight = builder.uniform(&[outputs, inputs], bound);
+        let bias = bias.then(|| builder.uniform(&[outputs], bound));
+        Self { weight, bias }
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, self.bias.as_ref())
+    }
+}
+
+impl Network for Linear {
+    fn walk(&self, prefix: &str, see: &mut dyn FnMut(String, Leaf<'_>)) {
+        see(format!("{prefix}weight"), Leaf::Parameter { tensor: &self.weight, decay: true });
+        if let Some(bias) = &self.bias {
+            see(format!("{prefix}bias"), Leaf::Parameter { tensor: bias, decay: false });
+        }
+    }
+}

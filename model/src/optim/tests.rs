@@ -1,0 +1,133 @@
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use tch::Kind;
+
+use super::{AdamWConfig, LarsConfig, Optimizer, OptimizerConfig, SgdConfig};
+use crate::golden::{self, assert_close, pattern};
+use crate::parameter::Parameter;
+
+const SHAPES: [(&str, &[i64]); 3] =
+    [("a.weight", &[4, 3]), ("b.weight", &[2, 3]), ("b.bias", &[3])];
+
+type Trace = Vec<HashMap<String, Vec<f64>>>;
+
+#[derive(Deserialize)]
+struct Golden {
+    rates: Vec<f64>,
+    sgd: Trace,
+    adamw: Trace,
+    lars: Trace,
+}
+
+fn parameters() -> Vec<Parameter> {
+    SHAPES
+        .iter()
+        .map(|&(name, shape)| {
+            let scale = if name == "b.weight" { 0.0 } else { 1.0 };
+            let tensor = (pattern(name, shape) * scale).set_requires_grad(true);
+            Parameter { name: name.to_owned(), tensor, decay: name.ends_with("weight") }
+        })
+        .collect()
+}
+
+fn step(optimizer: &mut Optimizer, parameters: &[Parameter], number: usize, rate: f64) {
+    optimizer.zero_grad(parameters);
+    for parameter in parameters {
+        let name = format!("{} gradient {number}", parameter.name);
+        let gradient = pattern(&name, &parameter.tensor.size()) * 0.3;
+        (&parameter.tensor * gradient).sum(Kind::Float).backward();
+    }
+    optimizer.step(parameters, rate);
+}
+
+fn configs() -> [OptimizerConfig; 3] {
+    [
+        OptimizerConfig::Sgd(SgdConfig { momentum: 0.9, weight_decay: 0.01 }),
+        OptimizerConfig::AdamW(AdamWConfig { betas: [0.8, 0.95], eps: 1e-6, weight_decay: 0.1 }),
+        OptimizerConfig::Lars(LarsConfig {
+            momentum: 0.9,
+            weight_decay: 0.01,
+            trust_coefficient: 0.02,
+        }),
+    ]
+}
+
+#[test]
+fn eight_steps_are_those_of_the_reference() {
+    let golden = golden::read::<Golden>("optimizers");
+    for (config, trace) in configs().iter().zip([golden.sgd, golden.adamw, golden.lars]) {
+        let parameters = parameters();
+        let mut optimizer = Optimizer::new(config, &parameters).unwrap();
+        for (number, (&rate, expected)) in golden.rates.iter().zip(&trace).enumerate() {
+            step(&mut optimizer, &parameters, number, rate);
+            for parameter in &parameters {
+                let what = format!("{config:?} {} step {number}", parameter.name);
+                assert_close(&parameter.tensor, &expected[&parameter.name], 2e-6, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_saved_optimizer_goes_on_as_if_it_had_not_stopped() {
+    for config in configs() {
+        let own = parameters();
+        let mut optimizer = Optimizer::new(&config, &own).unwrap();
+        for number in 0..3 {
+            step(&mut optimizer, &own, number, 0.1);
+        }
+        let resumed = parameters();
+        for (from, to) in own.iter().zip(&resumed) {
+            tch::no_grad(|| to.tensor.shallow_clone().copy_(&from.tensor));
+        }
+        let mut other = Optimizer::new(&config, &resumed).unwrap();
+        let saved: HashMap<_, _> =
+            optimizer.state().into_iter().map(|(name, tensor)| (name, tensor.copy())).collect();
+        other.load_state(&saved).unwrap();
+        for number in 3..5 {
+            step(&mut optimizer, &own, number, 0.1);
+            step(&mut other, &resumed, number, 0.1);
+        }
+        assert!(own.iter().zip(&resumed).all(|(a, b)| a.tensor == b.tensor), "{config:?}");
+        assert_eq!(optimizer.state(), other.state());
+    }
+}
+
+#[test]
+fn a_state_of_another_network_is_refused() {
+    let parameters = parameters();
+    let mut optimizer = Optimizer::new(&OptimizerConfig::default(), &parameters).unwrap();
+    let other = Optimizer::new(&OptimizerConfig::default(), &parameters[..2]).unwrap();
+    let error = optimizer.load_state(&other.state().into_iter().collect()).unwrap_err();
+    assert!(error.to_string().contains("momentum.b.bias"), "{error}");
+}
+
+#[test]
+fn a_parameter_without_gradient_stays() {
+    for config in configs() {
+        let parameters = parameters();
+        let before = parameters[0].tensor.copy();
+        Optimizer::new(&config, &parameters).unwrap().step(&parameters, 0.1);
+        assert_eq!(parameters[0].tensor, before);
+    }
+}
+
+#[test]
+fn settings_are_read_by_kind_and_checked() {
+    let read = serde_json::from_str::<OptimizerConfig>;
+    let lars = read(r#"{"kind": "lars", "weight_decay": 1e-4}"#).unwrap();
+    let expected = LarsConfig { weight_decay: 1e-4, ..LarsConfig::default() };
+    assert_eq!(lars, OptimizerConfig::Lars(expected));
+    assert!(read(r#"{"kind": "adamw"}"#).is_ok());
+    let error = read(r#"{"kind": "sgd", "betas": [0.9, 0.9]}"#).unwrap_err().to_string();
+    assert!(error.contains("betas"), "{error}");
+    for wrong in [
+        r#"{"kind": "sgd", "momentum": 1.0}"#,
+        r#"{"kind": "sgd", "weight_decay": -0.1}"#,
+        r#"{"kind": "adamw", "betas": [0.9, 1.5]}"#,
+        r#"{"kind": "lars", "trust_coefficient": 0.0}"#,
+    ] {
+        assert!(read(wrong).unwrap().validate().is_err(), "{wrong}");
+    }
+}

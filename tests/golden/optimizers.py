@@ -1,0 +1,65 @@
+"""Eight steps of each optimiser on given gradients."""
+
+import numpy as np
+import torch
+
+from pattern import pattern, write
+
+SHAPES = {"a.weight": (4, 3), "b.weight": (2, 3), "b.bias": (3,)}
+RATES = [0.1, 0.2, 0.3, 0.25, 0.2, 0.1, 0.05, 0.01]
+
+
+def start(name, shape):
+    # "b.weight" starts at zero: LARS must then take the gradient as it is.
+    return pattern(name, shape).astype(np.float64) * (0.0 if name == "b.weight" else 1.0)
+
+
+def gradient(name, shape, step):
+    return pattern(f"{name} gradient {step}", shape).astype(np.float64) * 0.3
+
+
+def with_torch(make):
+    tensors = {name: torch.tensor(start(name, shape), requires_grad=True) for name, shape in SHAPES.items()}
+    decayed = [tensor for name, tensor in tensors.items() if name.endswith("weight")]
+    optimizer = make(decayed, [tensors["b.bias"]])
+    trace = []
+    for step, rate in enumerate(RATES):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        for name, tensor in tensors.items():
+            tensor.grad = torch.tensor(gradient(name, SHAPES[name], step))
+        optimizer.step()
+        trace.append({name: tensor.detach().flatten().tolist() for name, tensor in tensors.items()})
+    return trace
+
+
+def lars(momentum, weight_decay, trust):
+    weights = {name: start(name, shape) for name, shape in SHAPES.items()}
+    velocity = {name: np.zeros(shape) for name, shape in SHAPES.items()}
+    trace = []
+    for step, rate in enumerate(RATES):
+        for name, shape in SHAPES.items():
+            g, w = gradient(name, shape, step), weights[name]
+            w_norm, g_norm = np.sqrt((w * w).sum()), np.sqrt((g * g).sum())
+            if name.endswith("weight") and w_norm > 0 and g_norm > 0:
+                local = trust * w_norm / (g_norm + weight_decay * w_norm + 1e-8)
+                g = local * (g + weight_decay * w)
+            velocity[name] = momentum * velocity[name] + g
+            weights[name] = w - rate * velocity[name]
+        trace.append({name: value.flatten().tolist() for name, value in weights.items()})
+    return trace
+
+
+def groups(decayed, others, weight_decay):
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+write(
+    "optimizers",
+    {
+        "rates": RATES,
+        "sgd": with_torch(lambda d, o: torch.optim.SGD(groups(d, o, 0.01), 1.0, momentum=0.9)),
+        "adamw": with_torch(lambda d, o: torch.optim.AdamW(groups(d, o, 0.1), 1.0, betas=(0.8, 0.95), eps=1e-6)),
+        "lars": lars(0.9, 0.01, 0.02),
+    },
+)
