@@ -1,7 +1,7 @@
 //! `smog-tools`: makes, checks and shows data sets of image shards.
 
-mod inspect;
 mod bench;
+mod inspect;
 mod progress;
 mod shard;
 mod synth;

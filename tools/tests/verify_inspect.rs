@@ -82,7 +82,8 @@ fn inspect_counts_images_and_classes() {
     let out = data_set(&folder);
     let run = tools(&["inspect", &out]);
     assert_eq!(run.code, 0, "{run:?}");
-    for text in ["90 in ", "3 with 30 to 30 images", "bee", "to 32  ###", "JPEG all", "full shuffle"]
+    for text in
+        ["90 in ", "3 with 30 to 30 images", "bee", "to 32  ###", "JPEG all", "full shuffle"]
     {
         assert!(run.stdout.contains(text), "{text}: {}", run.stdout);
     }
