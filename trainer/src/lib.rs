@@ -14,11 +14,11 @@
 //! | [`checkpoint`], [`folder`] | what is on disk |
 //! | [`eval`] | k-NN and pictures of groups |
 //! | [`metrics`], [`progress`] | what is written down and what is shown |
-//! | [`signals`], [`threads`], `environment` | the process |
+//! | [`signals`], [`threads`], [`environment`] | the process |
 
 pub mod checkpoint;
 pub mod data;
-mod environment;
+pub mod environment;
 pub mod error;
 pub mod eval;
 pub mod folder;

@@ -40,6 +40,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    smog_trainer::environment::let_waiting_threads_sleep();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(tracing::Level::WARN)

@@ -1,7 +1,8 @@
 //! Crop and resize in one step, with the antialiased triangle filter of PIL and torchvision.
 
-use fast_image_resize::images::{CroppedImage, Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::augment::CropBox;
 use crate::codec::Pixels;
@@ -24,17 +25,19 @@ impl CropResize {
         let (x, width) = cut(crop.x / scale, crop.width / scale, image.width);
         let (y, height) = cut(crop.y / scale, crop.height / scale, image.height);
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        let source = ImageRef::new(image.width, image.height, &image.data, PixelType::U8x3)
+        // Typed images: the untyped call would compile every pixel format into this crate, for minutes.
+        let source = TypedImageRef::<U8x3>::from_buffer(image.width, image.height, &image.data)
             .expect("an RGB8 image has three bytes a pixel");
-        let mut target = Image::from_slice_u8(size, size, view, PixelType::U8x3)
+        let mut target = TypedImage::<U8x3>::from_buffer(size, size, view)
             .expect("a view has three bytes a pixel");
         let whole = [x, y, width, height].iter().all(|value| value.fract() == 0.0);
         if whole {
-            let part = CroppedImage::new(&source, x as u32, y as u32, width as u32, height as u32)
+            let (left, top) = (x as u32, y as u32);
+            let part = TypedCroppedImage::from_ref(&source, left, top, width as u32, height as u32)
                 .expect("the box was cut to the image");
-            self.resizer.resize(&part, &mut target, &options)
+            self.resizer.resize_typed(&part, &mut target, &options)
         } else {
-            self.resizer.resize(&source, &mut target, &options.crop(x, y, width, height))
+            self.resizer.resize_typed(&source, &mut target, &options.crop(x, y, width, height))
         }
         .expect("the box was cut to the image");
     }

@@ -17,6 +17,6 @@ mod rows;
 mod slot;
 
 pub use host::HostBatch;
-pub(crate) use ring::{FillSide, Filling, ReadySide, ring};
+pub(crate) use ring::{FillSide, ReadySide, ring};
 pub use rows::{RowLease, RowParts, ViewsOfRow};
 pub use slot::{BatchShape, HeapMemory, SlotBlock, SlotMemory};

@@ -48,7 +48,8 @@ pub(crate) fn ring(
     for _ in 0..num_slots {
         let (free_sender, free) = bounded(1);
         let (ready_sender, ready) = bounded(1);
-        let slot = Arc::new(Slot::new(shape, memory, ready_sender, free_sender, Arc::clone(metrics))?);
+        let slot =
+            Arc::new(Slot::new(shape, memory, ready_sender, free_sender, Arc::clone(metrics))?);
         slot.release();
         fill.slots.push(Arc::clone(&slot));
         fill.free.push(free);
@@ -128,7 +129,12 @@ mod tests {
     }
 
     fn key(ordinal: u64) -> SampleKey {
-        SampleKey { epoch: 0, ordinal: Ordinal(ordinal), sample: SampleId(ordinal as u32), attempt: 0 }
+        SampleKey {
+            epoch: 0,
+            ordinal: Ordinal(ordinal),
+            sample: SampleId(ordinal as u32),
+            attempt: 0,
+        }
     }
 
     /// Fills a row of each view with a byte that names step and row.
@@ -163,7 +169,8 @@ mod tests {
                 }
             });
             for step in 0..20 {
-                let batch = HostBatch::receive(&ready, step, 0, state(step + 1), &cancel).expect("ready");
+                let batch =
+                    HostBatch::receive(&ready, step, 0, state(step + 1), &cancel).expect("ready");
                 assert_eq!(batch.len(), 8);
                 for row in 0..8 {
                     let value = (step * 8 + row as u64) as u8;

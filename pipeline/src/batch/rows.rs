@@ -16,7 +16,7 @@
 //! A lease that is dropped without being committed leaves its slot unfinished for ever. That happens only
 //! when a stream fails or stops, and then the ring is given up as a whole.
 //!
-//! [`Filling`]: super::Filling
+//! [`Filling`]: super::ring::Filling
 //! [`HostBatch`]: super::HostBatch
 
 use std::cell::UnsafeCell;
@@ -101,8 +101,7 @@ impl Slot {
                 block.map_err(|problem| PipelineError::SlotMemory { bytes: bytes as u64, problem })
             })
             .collect::<Result<_, _>>()?;
-        let no_key =
-            SampleKey { epoch: 0, ordinal: Ordinal(0), sample: SampleId(0), attempt: 0 };
+        let no_key = SampleKey { epoch: 0, ordinal: Ordinal(0), sample: SampleId(0), attempt: 0 };
         let rows = shape.rows;
         Ok(Self {
             shape: shape.clone(),

@@ -13,4 +13,4 @@ pub mod schedule;
 pub use budget::{ByteBudget, Permit};
 pub(crate) use dispatch::Dispatcher;
 pub use reader::HeldGroup;
-pub(crate) use reader::{Fetched, READ_AHEAD, Reader, held_bytes};
+pub(crate) use reader::{READ_AHEAD, Reader, held_bytes};

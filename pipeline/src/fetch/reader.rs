@@ -19,7 +19,8 @@ use crate::source::{RowGroup, RowGroupInfo, Source};
 pub(crate) const READ_AHEAD: usize = 2;
 
 /// What a row costs beside its encoded bytes: view, meta, label, and a path of usual length.
-const ROW_BYTES: u64 = (16 + size_of::<ImageMeta>() + size_of::<i64>() + size_of::<String>() + 48) as u64;
+const ROW_BYTES: u64 =
+    (16 + size_of::<ImageMeta>() + size_of::<i64>() + size_of::<String>() + 48) as u64;
 
 /// Bytes that a row group takes in memory.
 pub(crate) fn held_bytes(group: &RowGroupInfo) -> u64 {
@@ -83,7 +84,9 @@ impl Reader {
                 .iter()
                 .map(|stay| stay.group)
                 .filter(|group| {
-                    !was_read.get_mut(group.0 as usize).is_some_and(|seen| std::mem::replace(seen, true))
+                    !was_read
+                        .get_mut(group.0 as usize)
+                        .is_some_and(|seen| std::mem::replace(seen, true))
                 })
                 .collect();
             step += self.positions.steps_per_epoch() - step_in_epoch;
@@ -96,7 +99,12 @@ impl Reader {
         Ok(())
     }
 
-    fn read(&self, id: RowGroupId, info: &RowGroupInfo, cancel: &Cancel) -> Result<HeldGroup, StageExit> {
+    fn read(
+        &self,
+        id: RowGroupId,
+        info: &RowGroupInfo,
+        cancel: &Cancel,
+    ) -> Result<HeldGroup, StageExit> {
         let permit = self.counters.wait_output(|| self.budget.acquire(held_bytes(info), cancel))?;
         let started = Instant::now();
         let group = self.source.read(id).map_err(FailureCause::from)?;

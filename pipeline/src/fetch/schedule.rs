@@ -56,7 +56,12 @@ impl EpochSchedule {
                 if *entry == UNUSED {
                     *entry = stays.len() as u32;
                     let group = RowGroupId(group as u32);
-                    stays.push(Stay { group, first_use: row_number, last_use: row_number, uses: 0 });
+                    stays.push(Stay {
+                        group,
+                        first_use: row_number,
+                        last_use: row_number,
+                        uses: 0,
+                    });
                 }
                 let stay = &mut stays[*entry as usize];
                 stay.last_use = row_number;
@@ -101,7 +106,9 @@ mod tests {
     use crate::stream::StreamMode;
 
     fn groups() -> Vec<RowGroupInfo> {
-        (0..3).map(|group| RowGroupInfo { first_sample: SampleId(group * 2), rows: 2, bytes: 100 }).collect()
+        (0..3)
+            .map(|group| RowGroupInfo { first_sample: SampleId(group * 2), rows: 2, bytes: 100 })
+            .collect()
     }
 
     fn schedule(samples: &[u32], batch_size: u32, first_step: u64) -> EpochSchedule {

@@ -10,7 +10,8 @@ pub(crate) fn groups(rows: &[u32]) -> Vec<RowGroupInfo> {
     let mut first = 0;
     rows.iter()
         .map(|&rows| {
-            let info = RowGroupInfo { first_sample: SampleId(first), rows, bytes: u64::from(rows) * 10 };
+            let info =
+                RowGroupInfo { first_sample: SampleId(first), rows, bytes: u64::from(rows) * 10 };
             first += rows;
             info
         })
@@ -91,7 +92,8 @@ proptest! {
 fn shuffled_epochs_and_seeds_differ() {
     let groups = even(30, 20);
     for settings in [OrderSettings::Full, OrderSettings::Window { row_groups: 10 }] {
-        let epochs: Vec<_> = (0..5).map(|epoch| order(settings, &groups, 1).epoch(epoch).samples).collect();
+        let epochs: Vec<_> =
+            (0..5).map(|epoch| order(settings, &groups, 1).epoch(epoch).samples).collect();
         for (index, epoch) in epochs.iter().enumerate() {
             assert!(!epochs[..index].contains(epoch), "{settings}: epoch {index} is a repetition");
         }
@@ -103,7 +105,8 @@ fn shuffled_epochs_and_seeds_differ() {
 #[test]
 fn orders_have_the_golden_digests() {
     let groups = groups(&[5, 7, 1, 9, 4, 6, 8, 3, 2, 10, 5, 5]);
-    let digest_of = |settings, seed, epoch| digest(&order(settings, &groups, seed).epoch(epoch).samples);
+    let digest_of =
+        |settings, seed, epoch| digest(&order(settings, &groups, seed).epoch(epoch).samples);
     let window = OrderSettings::Window { row_groups: 4 };
     assert_eq!(digest_of(window, 42, 0), "f98c47e53d78d21a");
     assert_eq!(digest_of(window, 42, 1), "7cf0b53956897cbe");
@@ -173,7 +176,8 @@ fn the_last_batch_of_a_finite_stream_is_padded_with_its_last_sample() {
 fn ranks_share_each_global_batch() {
     let of_rank = |rank| Positions { batch_size: 3, rank, world_size: 2, ..positions(13) };
     assert_eq!(of_rank(0).steps_per_epoch(), 2);
-    let rows = |rank, step| (0..3).map(|row| of_rank(rank).row(step, row).in_epoch).collect::<Vec<_>>();
+    let rows =
+        |rank, step| (0..3).map(|row| of_rank(rank).row(step, row).in_epoch).collect::<Vec<_>>();
     assert_eq!(rows(0, 0), [0, 1, 2]);
     assert_eq!(rows(1, 0), [3, 4, 5]);
     assert_eq!(rows(0, 1), [6, 7, 8]);

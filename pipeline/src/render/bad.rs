@@ -162,7 +162,10 @@ mod tests {
 
     #[test]
     fn a_count_is_of_different_samples() {
-        let bad = BadSamples::new(BadSamplePolicy { max: BadSampleLimit::Count(2), probation_samples: 0 });
+        let bad = BadSamples::new(BadSamplePolicy {
+            max: BadSampleLimit::Count(2),
+            probation_samples: 0,
+        });
         for sample in [1, 2, 1, 2, 2] {
             bad.refused(SampleId(sample), "a.jpg", &damaged()).expect("two are allowed");
         }

@@ -50,8 +50,10 @@ impl StageSet {
         let running = self.running.clone();
         let stage = name.clone();
         let guarded = move || {
-            let result = catch_unwind(AssertUnwindSafe(|| body(&cancel)))
-                .unwrap_or_else(|payload| Err(FailureCause::Panic { message: message(&*payload) }.into()));
+            let result =
+                catch_unwind(AssertUnwindSafe(|| body(&cancel))).unwrap_or_else(|payload| {
+                    Err(FailureCause::Panic { message: message(&*payload) }.into())
+                });
             cancel.stage_ended(&stage, result);
             drop(running);
         };
@@ -120,11 +122,12 @@ mod tests {
     #[test]
     fn a_panic_cancels_the_others_and_its_message_is_kept() {
         let mut stages = set();
-        stages.spawn("waits".into(), |cancel| {
-            cancel.wait();
-            Err(StageExit::Cancelled)
-        })
-        .expect("spawned");
+        stages
+            .spawn("waits".into(), |cancel| {
+                cancel.wait();
+                Err(StageExit::Cancelled)
+            })
+            .expect("spawned");
         stages.spawn("panics".into(), |_| panic!("seven is {}", 7)).expect("spawned");
         stages.join(Duration::from_secs(20)).expect("all ended");
         let failure = stages.cancel.failure().expect("recorded");
@@ -136,11 +139,12 @@ mod tests {
     fn a_stage_that_does_not_end_is_named() {
         let mut stages = set();
         let (release, held) = bounded::<Never>(0);
-        stages.spawn("stuck".into(), move |_| {
-            let _ = held.recv();
-            Ok(())
-        })
-        .expect("spawned");
+        stages
+            .spawn("stuck".into(), move |_| {
+                let _ = held.recv();
+                Ok(())
+            })
+            .expect("spawned");
         stages.spawn("quick".into(), |_| Ok(())).expect("spawned");
         stages.cancel.cancel();
         let error = stages.join(Duration::from_millis(50)).expect_err("one is stuck");

@@ -114,7 +114,9 @@ impl StreamConfig {
         check("num_slots", self.num_slots.into(), (2..=1024).contains(&self.num_slots), &|| {
             "2 to 1024".into()
         })?;
-        check("workers", workers, self.workers <= MAX_WORKERS, &|| format!("at most {MAX_WORKERS}"))?;
+        check("workers", workers, self.workers <= MAX_WORKERS, &|| {
+            format!("at most {MAX_WORKERS}")
+        })?;
         if let OrderSettings::Window { row_groups } = self.order {
             check("window", row_groups.into(), row_groups > 0, &|| "at least 1 row group".into())?;
         }

@@ -105,7 +105,9 @@ impl MemoryForecast {
                 .rev()
                 .find(|&window| largest(groups, window + 1) <= for_groups);
             match window {
-                Some(window) => ways.push(format!("shuffle within a window of {window} row groups")),
+                Some(window) => {
+                    ways.push(format!("shuffle within a window of {window} row groups"))
+                }
                 None if self.needed_groups > 1 => {
                     ways.push("write shards with smaller row groups".to_owned());
                 }

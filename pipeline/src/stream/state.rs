@@ -39,7 +39,11 @@ impl StreamState {
     pub fn accept(&self, saved: &Self) -> Result<(), PipelineError> {
         let same = |field, saved: &dyn ToString, now: &dyn ToString| {
             let (saved, now) = (saved.to_string(), now.to_string());
-            if saved == now { Ok(()) } else { Err(PipelineError::StateMismatch { field, saved, now }) }
+            if saved == now {
+                Ok(())
+            } else {
+                Err(PipelineError::StateMismatch { field, saved, now })
+            }
         };
         same("version", &saved.version, &self.version)?;
         same("dataset_digest", &saved.dataset_digest, &self.dataset_digest)?;

@@ -1,0 +1,8 @@
+//! Behaviour of the batch stream, from its properties to its faults.
+
+mod backpressure;
+mod bad_samples;
+mod determinism;
+mod endings;
+mod memory;
+mod resume;
