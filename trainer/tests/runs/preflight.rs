@@ -1,8 +1,6 @@
 //! What is refused before step 0, in plain words, and leaves no run folder behind.
 
-mod support;
-
-use support::{data, events, open, refused, tiny, train, within};
+use crate::support::{data, events, open, refused, tiny, train, within};
 
 fn assert_refused(sets: &'static [&'static str], parts: &'static [&'static str]) {
     within(60, move || {
@@ -34,7 +32,12 @@ fn a_batch_larger_than_the_set() {
 #[test]
 fn slots_over_the_memory_budget() {
     assert_refused(
-        &["stream.memory_budget_mib=1", "run.batch_size=60", "augment.views.0.size=256", "augment.views.1.size=256"],
+        &[
+            "stream.memory_budget_mib=1",
+            "run.batch_size=60",
+            "augment.views.0.size=256",
+            "augment.views.1.size=256",
+        ],
         &["does not fit in its memory budget"],
     );
 }
@@ -53,7 +56,10 @@ fn a_run_folder_that_is_taken_and_one_that_is_empty() {
         assert!(message.contains("holds no run"), "{message}");
         train(tiny(&[]), &run, false, Some(1));
         let message = refused(tiny(&[]), &run, false);
-        assert!(message.contains("already holds a run") && message.contains("--resume"), "{message}");
+        assert!(
+            message.contains("already holds a run") && message.contains("--resume"),
+            "{message}"
+        );
     });
 }
 
@@ -93,11 +99,19 @@ fn the_metrics_say_what_a_run_does() {
         let run = dir.path().join("run");
         train(tiny(&["run.log_every=\"4 steps\""]), &run, false, Some(10));
         let start = &events(&run, "start")[0];
-        assert_eq!((start["total_steps"].as_u64(), start["steps_per_epoch"].as_u64()), (Some(40), Some(7)));
+        assert_eq!(
+            (start["total_steps"].as_u64(), start["steps_per_epoch"].as_u64()),
+            (Some(40), Some(7))
+        );
         assert_eq!(start["chance_loss"].as_f64(), Some(8f64.ln()));
         let steps = events(&run, "step");
-        assert_eq!(steps.iter().map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(), [4, 8, 10]);
-        for key in ["mean_loss", "lr", "images_per_second", "data_wait_ratio", "effective_groups", "epoch"] {
+        assert_eq!(
+            steps.iter().map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(),
+            [4, 8, 10]
+        );
+        for key in
+            ["mean_loss", "lr", "images_per_second", "data_wait_ratio", "effective_groups", "epoch"]
+        {
             assert!(steps[0][key].is_number(), "{key}");
         }
         assert_eq!(events(&run, "checkpoint").len(), 1);

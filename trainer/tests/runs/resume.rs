@@ -1,16 +1,15 @@
 //! A run that was stopped anywhere and resumed is the run that was never stopped, to the last bit.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::{events, losses, newest, refused, tiny, train, within};
 use smog_trainer::train::Outcome;
-use support::{events, losses, newest, refused, tiny, train, within};
 
 /// The run that all others are compared with.
 fn whole(dir: &Path) {
     assert_eq!(train(tiny(&[]), dir, false, None), Outcome::Finished);
-    let resets: Vec<u64> = events(dir, "reset").iter().map(|line| line["step"].as_u64().unwrap()).collect();
+    let resets: Vec<u64> =
+        events(dir, "reset").iter().map(|line| line["step"].as_u64().unwrap()).collect();
     assert_eq!(resets, [5, 14, 23, 32], "the tests below stop at some of these");
     assert_eq!(losses(dir).len(), 40);
 }
@@ -23,7 +22,10 @@ fn assert_same(dir: &Path, reference: &Path, case: &str) {
     assert_eq!(state.step, 40, "{case}");
     assert_eq!(state.files, expected.files, "{case}");
     assert_eq!(state.files.len(), 3, "model, optimizer, memory");
-    assert_eq!((state.steps_since_reset, state.num_resets), (expected.steps_since_reset, expected.num_resets));
+    assert_eq!(
+        (state.steps_since_reset, state.num_resets),
+        (expected.steps_since_reset, expected.num_resets)
+    );
     assert_eq!(state.stream, expected.stream, "{case}");
 }
 
@@ -68,7 +70,8 @@ fn a_run_killed_between_checkpoints_repeats_the_lost_steps_to_the_last_bit() {
         std::fs::write(&metrics, text).unwrap();
         assert_eq!(newest(&run).state.step, 12);
         assert_eq!(train(config(), &run, true, None), Outcome::Finished);
-        let resumed: Vec<u64> = events(&run, "resume").iter().map(|line| line["step"].as_u64().unwrap()).collect();
+        let resumed: Vec<u64> =
+            events(&run, "resume").iter().map(|line| line["step"].as_u64().unwrap()).collect();
         assert_eq!(resumed, [12]);
         assert_same(&run, &reference, "killed in step 16");
     });
@@ -80,12 +83,14 @@ fn k_nn_and_other_workers_on_the_way_change_no_step() {
         let dir = tempfile::tempdir().unwrap();
         let (reference, run) = (dir.path().join("whole"), dir.path().join("other"));
         whole(&reference);
-        let sets = ["eval.knn_every=\"10 steps\"", "stream.workers=3", "stream.num_slots=5", "eval.k=5"];
+        let sets =
+            ["eval.knn_every=\"10 steps\"", "stream.workers=3", "stream.num_slots=5", "eval.k=5"];
         // Three workers would leave libtorch's thread count as it is: one, as the budget has one core.
         train(tiny(&sets), &run, false, Some(15));
         train(tiny(&["stream.workers=2", "run.keep_checkpoints=1"]), &run, true, None);
         assert_same(&run, &reference, "with evaluations and other workers");
-        let steps: Vec<u64> = events(&run, "knn").iter().map(|line| line["step"].as_u64().unwrap()).collect();
+        let steps: Vec<u64> =
+            events(&run, "knn").iter().map(|line| line["step"].as_u64().unwrap()).collect();
         assert_eq!(steps, [0, 0, 10, 10], "both metrics at the start and at step 10");
     });
 }
@@ -109,9 +114,13 @@ fn settings_that_differ_from_the_checkpoint_are_refused_with_both_values() {
         let dir = tempfile::tempdir().unwrap();
         let run = dir.path().join("run");
         train(tiny(&[]), &run, false, Some(2));
-        let message = refused(tiny(&["model.groups.count=9", "schedule.lr_per_256=0.5"]), &run, true);
+        let message =
+            refused(tiny(&["model.groups.count=9", "schedule.lr_per_256=0.5"]), &run, true);
         assert!(message.contains("model.groups.count: 8 in the checkpoint, 9 now"), "{message}");
-        assert!(message.contains("schedule.lr_per_256: 0.24 in the checkpoint, 0.5 now"), "{message}");
+        assert!(
+            message.contains("schedule.lr_per_256: 0.24 in the checkpoint, 0.5 now"),
+            "{message}"
+        );
         assert!(message.contains("--allow-change"), "{message}");
     });
 }
@@ -130,10 +139,15 @@ fn a_change_that_was_allowed_is_taken_over_and_written_down() {
             ..Default::default()
         };
         let longer = tiny(&["run.length=\"4 steps\""]);
-        let session = smog_trainer::session::Session::open(longer, &support::data(), None, options).unwrap();
+        let session =
+            smog_trainer::session::Session::open(longer, &crate::support::data(), None, options)
+                .unwrap();
         assert_eq!(session.train(&Default::default()).unwrap(), Outcome::Finished);
         assert_eq!(newest(&run).state.step, 4);
-        assert_eq!(events(&run, "resume")[0]["changed"][0], "run.length: \"40 steps\" -> \"4 steps\"");
+        assert_eq!(
+            events(&run, "resume")[0]["changed"][0],
+            "run.length: \"40 steps\" -> \"4 steps\""
+        );
     });
 }
 
@@ -150,7 +164,8 @@ fn the_stream_refuses_another_data_set() {
             ..Default::default()
         };
         let other = smog_trainer::data::DataSet::Synthetic { count: 61, side: 32 };
-        let error = smog_trainer::session::Session::open(tiny(&[]), &other, None, options).err().unwrap();
+        let error =
+            smog_trainer::session::Session::open(tiny(&[]), &other, None, options).err().unwrap();
         assert!(error.to_string().contains("belongs to another stream"), "{error}");
     });
 }

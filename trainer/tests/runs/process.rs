@@ -55,12 +55,16 @@ fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").arg(name).arg(child.id().to_string()).status().unwrap().success());
 }
 
-fn wait_for_step(run: &Path, step: u64) {
+/// Waits until the metrics hold this text; ends the process where that does not come to pass.
+fn wait_for(child: &mut Child, run: &Path, text: &str) {
     let start = Instant::now();
-    let text = || std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
-    while !text().contains(&format!("\"event\":\"step\",\"step\":{step},")) {
-        assert!(start.elapsed() < DEADLINE, "step {step} was not reached: {}", text());
-        std::thread::sleep(Duration::from_millis(10));
+    let metrics = || std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+    while !metrics().contains(text) {
+        if start.elapsed() > DEADLINE || child.try_wait().unwrap().is_some() {
+            let _ = child.kill();
+            panic!("{text} was not reached: {}", metrics());
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -73,12 +77,16 @@ fn the_first_interrupt_saves_and_leaves_with_its_code_and_the_run_can_be_resumed
             3 => command(&path, &["--steps", "100000", "--set", "schedule.warmup=never"]),
             _ => {
                 let mut command = Command::new(BINARY);
-                command.args(["run", "--resume"]).arg(&path).stdout(Stdio::piped()).stderr(Stdio::piped());
+                command
+                    .args(["run", "--resume"])
+                    .arg(&path)
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped());
                 command
             }
         };
-        let child = command.spawn().unwrap();
-        wait_for_step(&path, step);
+        let mut child = command.spawn().unwrap();
+        wait_for(&mut child, &path, &format!("\"event\":\"step\",\"step\":{step},"));
         signal(&child, name);
         let output = wait(child);
         let text = String::from_utf8_lossy(&output.stderr);
@@ -92,10 +100,16 @@ fn the_first_interrupt_saves_and_leaves_with_its_code_and_the_run_can_be_resumed
 fn a_second_interrupt_aborts() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");
-    // Steps long enough for two signals to arrive in one.
-    let sets = ["--set", "run.batch_size=60", "--set", "augment.views.0.size=224", "--set", "augment.views.1.size=224"];
-    let child = command(&path, &sets).args(["--set", "model.encoder.stem=cifar"]).spawn().unwrap();
-    wait_for_step(&path, 1);
+    // The first step is under way when the run has said that it begins, and takes long enough for two signals.
+    let sets = [
+        "run.batch_size=60",
+        "augment.views.0.size=96",
+        "augment.views.1.size=96",
+        "model.encoder.stem=cifar",
+    ];
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    let mut child = command(&path, &sets).spawn().unwrap();
+    wait_for(&mut child, &path, "\"event\":\"start\"");
     signal(&child, "-INT");
     signal(&child, "-INT");
     assert_eq!(wait(child).status.code(), Some(130));
@@ -126,17 +140,27 @@ fn a_run_is_evaluated_with_every_encoder_and_each_figure_names_its_metric() {
     let (code, text) = run(&mut command(&path, &["--steps", "3", "--quiet"]));
     assert_eq!((code, text.as_str()), (Some(0), ""), "a quiet run says nothing");
     let mut command = Command::new(BINARY);
-    command.args(["eval", "knn"]).arg(&path).args(["--encoder", "pixels,untrained,trained", "--k", "5"]);
+    command.args(["eval", "knn"]).arg(&path).args([
+        "--encoder",
+        "pixels,untrained,trained",
+        "--k",
+        "5",
+    ]);
     let output = wait(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(text.lines().count(), 6, "{text}");
-    for part in ["pixels", "untrained", "after 3 steps", "dino", "centred-cosine", "k = 5", "train -> test"] {
+    for part in
+        ["pixels", "untrained", "after 3 steps", "dino", "centred-cosine", "k = 5", "train -> test"]
+    {
         assert!(text.contains(part), "{part}: {text}");
     }
     let json = std::fs::read_to_string(path.join("eval/knn-00000003-trained-dino.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!((json["metric"].as_str(), json["encoder"].as_str()), (Some("dino"), Some("trained")));
+    assert_eq!(
+        (json["metric"].as_str(), json["encoder"].as_str()),
+        (Some("dino"), Some("trained"))
+    );
 }
 
 #[test]
@@ -147,7 +171,10 @@ fn presets_are_listed_and_printed_with_their_comments() {
     };
     let (code, text) = print(&[]);
     assert_eq!(code, Some(0));
-    assert!(["demo", "cifar10-resnet18", "imagenet-resnet50"].iter().all(|name| text.contains(name)), "{text}");
+    assert!(
+        ["demo", "cifar10-resnet18", "imagenet-resnet50"].iter().all(|name| text.contains(name)),
+        "{text}"
+    );
     assert!(print(&["demo"]).1.contains("# ours"));
     assert_eq!(print(&["dmo"]).0, Some(2));
 }
