@@ -147,7 +147,7 @@ pub enum Stem {
     Cifar,
 }
 
-/// Number of groups and their movement (`method.md` words: K, beta, tau).
+/// Number of groups and their movement (K, beta and tau of the paper).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GroupsConfig {

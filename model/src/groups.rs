@@ -1,6 +1,6 @@
 //! Assignment of features to groups and the synchronous update of the groups.
 //!
-//! Notation as in `docs`: v projections, z predictions, t targets' features, G groups `[K, d]`, n(x) = x / |x|.
+//! Notation: v projections, z predictions, t targets' features, G groups `[K, d]`, n(x) = x / |x|.
 //! Everything here is computed in the kind of its inputs, f32 in training whatever the networks compute in.
 
 use tch::{Kind, Tensor, no_grad};

@@ -98,7 +98,7 @@ fn check(
     num_classes: i64,
     settings: &KnnSettings,
 ) -> Result<(), ModelError> {
-    if settings.neighbours < 1 || !(settings.temperature > 0.0) {
+    if settings.neighbours < 1 || settings.temperature.is_nan() || settings.temperature <= 0.0 {
         return Err(ModelError::Config {
             field: "knn",
             reason: format!(

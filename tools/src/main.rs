@@ -1,9 +1,12 @@
 //! `smog-tools`: makes, checks and shows data sets of image shards.
 
+mod bench;
+mod inspect;
 mod progress;
 mod shard;
 mod synth;
 mod text;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -28,6 +31,12 @@ struct Cli {
 enum Command {
     /// Make a data set of Parquet shards from a folder of images
     Shard(shard::Args),
+    /// Check a data set against its manifest and decode every image
+    Verify(verify::Args),
+    /// Show what is in a data set, and the views that training sees
+    Inspect(inspect::Args),
+    /// Measure the pipeline, as a whole or one stage
+    Bench(bench::Args),
     /// Draw a labelled set of pictures, for trying things without data
     Synth(synth::Args),
 }
@@ -35,6 +44,9 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Shard(args) => shard::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Synth(args) => synth::run(args),
     };
     result.unwrap_or_else(|error| {

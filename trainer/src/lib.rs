@@ -1,4 +1,34 @@
 //! Training of SMoG: settings, the step loop, checkpoints and evaluation.
+//!
+//! ```text
+//! settings ──> Timetable ──> Session::open ──> Session::train
+//! preset,      in steps,     everything is     the loop: batch, forward, backward, optimiser, groups,
+//! file, flags  checked       opened, resumed   momentum or reset, log, checkpoint, signals
+//! ```
+//!
+//! | module | duty |
+//! |---|---|
+//! | [`settings`], [`timetable`] | what was asked for, and what that means in steps for this data set |
+//! | [`data`] | shard folders, image folders (sharded once into a cache), generated images |
+//! | [`session`], [`train`] | a run made ready, and the loop |
+//! | [`checkpoint`], [`folder`] | what is on disk |
+//! | [`eval`] | k-NN and pictures of groups |
+//! | [`metrics`], [`progress`] | what is written down and what is shown |
+//! | [`signals`], [`threads`], [`environment`] | the process |
 
+pub mod checkpoint;
+pub mod data;
+pub mod environment;
+pub mod error;
+pub mod eval;
+pub mod folder;
 pub mod images;
+pub mod metrics;
+pub mod progress;
+pub mod session;
 pub mod settings;
+pub mod signals;
+pub mod threads;
+pub mod timetable;
+pub mod train;
+pub mod trained;

@@ -11,6 +11,7 @@ use arrow::array::{Array, BinaryViewArray};
 use crate::sample::{ImageMeta, RowGroupId, SampleId};
 
 pub use self::parquet::{OpenError, ParquetSource};
+pub use rows::RowFacts;
 pub use synthetic::SyntheticSource;
 
 /// Where a row group lies in the numbering of samples.

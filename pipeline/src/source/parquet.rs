@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema};
 use bytes::{Buf, Bytes};
 use parquet::arrow::arrow_reader::{
@@ -19,7 +20,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::rows::{self, COLUMNS};
+use super::rows::{self, COLUMNS, RowFacts};
 use super::{RowGroup, RowGroupInfo, Source, SourceError};
 use crate::manifest::{Manifest, ManifestError, ShardRowGroup};
 use crate::sample::{RowGroupId, SampleId};
@@ -123,6 +124,67 @@ impl ParquetSource {
         Some((&self.shards[shard as usize].path, number))
     }
 
+    /// Reads what is known of the rows of a group, without the images: for looking at a large data set.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    pub fn read_facts(&self, group: RowGroupId) -> Result<RowFacts, SourceError> {
+        let batch = self.batch(group, &COLUMNS[1..])?;
+        rows::facts(&batch, self.manifest.classes.len())
+            .map_err(|problem| self.damaged(group, problem))
+    }
+
+    fn damaged(&self, group: RowGroupId, problem: String) -> SourceError {
+        let (shard, row_group) =
+            self.place(group).unwrap_or((Path::new(&self.manifest.split), group.0));
+        SourceError::Damaged { shard: shard.to_path_buf(), row_group, problem }
+    }
+
+    /// The given columns of one row group, with one read of the bytes that they span.
+    fn batch(&self, group: RowGroupId, columns: &[&str]) -> Result<RecordBatch, SourceError> {
+        let Some(&(shard, row_group)) = self.places.get(group.0 as usize) else {
+            let problem = format!("the split has {} row groups", self.places.len());
+            return Err(self.damaged(group, problem));
+        };
+        let path = &self.shards[shard as usize].path;
+        let io = |source| SourceError::Io { shard: path.clone(), source };
+        let parquet = |source| SourceError::Parquet { shard: path.clone(), row_group, source };
+        let damaged = |problem| self.damaged(group, problem);
+
+        let footer = self.footer(shard, row_group)?;
+        let mask = ProjectionMask::columns(footer.parquet_schema(), columns.iter().copied());
+        let chunks = footer.metadata().row_group(row_group as usize);
+        let (mut start, mut end) = (u64::MAX, 0);
+        for (leaf, column) in chunks.columns().iter().enumerate() {
+            if mask.leaf_included(leaf) {
+                let (from, length) = column.byte_range();
+                start = start.min(from);
+                end = end.max(from.saturating_add(length));
+            }
+        }
+        let listed = self.manifest.shards[shard as usize].bytes;
+        if start > end || end > listed {
+            return Err(damaged(format!("its columns lie at {start}..{end} of {listed} bytes")));
+        }
+        // Files are opened for each read: a data set may have more shards than a process may have files.
+        let mut bytes = vec![0; (end - start) as usize];
+        File::open(path).and_then(|file| file.read_exact_at(&mut bytes, start)).map_err(io)?;
+        let range = FileRange { start, bytes: bytes.into(), file_bytes: listed };
+        let rows = self.groups[group.0 as usize].rows;
+        let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(range, footer.clone())
+            .with_row_groups(vec![row_group as usize])
+            .with_projection(mask)
+            .with_batch_size(rows as usize)
+            .build()
+            .map_err(parquet)?;
+        reader
+            .next()
+            .transpose()
+            .map_err(|error| parquet(ParquetError::from(error)))?
+            .filter(|batch| batch.num_rows() == rows as usize)
+            .ok_or_else(|| damaged(format!("it does not hold its {rows} rows")))
+    }
+
     fn footer(&self, shard: u32, row_group: u32) -> Result<&ArrowReaderMetadata, SourceError> {
         let file = &self.shards[shard as usize];
         if let Some(footer) = file.footer.get() {
@@ -213,50 +275,10 @@ impl Source for ParquetSource {
     }
 
     fn read(&self, group: RowGroupId) -> Result<RowGroup, SourceError> {
-        let Some(&(shard, row_group)) = self.places.get(group.0 as usize) else {
-            return Err(SourceError::Damaged {
-                shard: PathBuf::from(&self.manifest.split),
-                row_group: group.0,
-                problem: format!("the split has {} row groups", self.places.len()),
-            });
-        };
-        let path = &self.shards[shard as usize].path;
-        let io = |source| SourceError::Io { shard: path.clone(), source };
-        let parquet = |source| SourceError::Parquet { shard: path.clone(), row_group, source };
-        let damaged = |problem| SourceError::Damaged { shard: path.clone(), row_group, problem };
-
-        let footer = self.footer(shard, row_group)?;
-        let chunks = footer.metadata().row_group(row_group as usize);
-        let (mut start, mut end) = (u64::MAX, 0);
-        for column in chunks.columns() {
-            let (from, length) = column.byte_range();
-            start = start.min(from);
-            end = end.max(from.saturating_add(length));
-        }
-        let listed = self.manifest.shards[shard as usize].bytes;
-        if start > end || end > listed {
-            return Err(damaged(format!("its columns lie at {start}..{end} of {listed} bytes")));
-        }
-        // Files are opened for each read: a data set may have more shards than a process may have files.
-        let mut bytes = vec![0; (end - start) as usize];
-        File::open(path).and_then(|file| file.read_exact_at(&mut bytes, start)).map_err(io)?;
-        let range = FileRange { start, bytes: bytes.into(), file_bytes: listed };
-        let mask = ProjectionMask::columns(footer.parquet_schema(), COLUMNS);
-        let rows = self.groups[group.0 as usize].rows;
-        let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(range, footer.clone())
-            .with_row_groups(vec![row_group as usize])
-            .with_projection(mask)
-            .with_batch_size(rows as usize)
-            .build()
-            .map_err(parquet)?;
-        let batch = reader
-            .next()
-            .transpose()
-            .map_err(|error| parquet(ParquetError::from(error)))?
-            .filter(|batch| batch.num_rows() == rows as usize)
-            .ok_or_else(|| damaged(format!("it does not hold its {rows} rows")))?;
+        let batch = self.batch(group, &COLUMNS)?;
         let info = self.groups[group.0 as usize];
-        rows::row_group(group, info, &batch, self.manifest.classes.len()).map_err(damaged)
+        rows::row_group(group, info, &batch, self.manifest.classes.len())
+            .map_err(|problem| self.damaged(group, problem))
     }
 }
 

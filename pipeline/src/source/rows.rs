@@ -51,6 +51,17 @@ pub(super) fn check_columns(schema: &Schema, labelled: bool) -> Result<(), Strin
     expect("progressive", column("progressive"), &[DataType::Boolean])
 }
 
+/// What is known of the rows of a row group besides the images.
+#[derive(Clone, Debug)]
+pub struct RowFacts {
+    /// One per row; without the images their lengths are not known, `bytes` is 0.
+    pub metas: Vec<ImageMeta>,
+    /// Label per row; -1 where there is none.
+    pub labels: Vec<i64>,
+    /// Path of the original file per row.
+    pub paths: Vec<String>,
+}
+
 /// Takes the rows of one row group apart.
 pub(super) fn row_group(
     id: RowGroupId,
@@ -58,37 +69,60 @@ pub(super) fn row_group(
     batch: &RecordBatch,
     num_classes: usize,
 ) -> Result<RowGroup, String> {
-    let column =
-        |name: &str| batch.column_by_name(name).ok_or_else(|| format!("it has no column `{name}`"));
-    let image = column("image")?.as_struct_opt().ok_or("column `image` is no struct")?;
-    let part = |name: &str| {
-        image.column_by_name(name).ok_or_else(|| format!("it has no column `image.{name}`"))
-    };
-    let images = full("image.bytes", part("bytes")?, |a| a.as_binary_view_opt().cloned())?;
-    let images: BinaryViewArray = images;
+    let RowFacts { mut metas, labels, paths } = facts(batch, num_classes)?;
+    let images: BinaryViewArray =
+        full("image.bytes", part(batch, "bytes")?, |a| a.as_binary_view_opt().cloned())?;
+    let mut bytes = 0;
+    for (row, meta) in metas.iter_mut().enumerate() {
+        meta.bytes = images.value(row).len() as u32;
+        bytes += u64::from(meta.bytes);
+    }
+    if bytes != info.bytes {
+        return Err(format!("it holds {bytes} image bytes, its manifest says {}", info.bytes));
+    }
+    Ok(RowGroup { id, first_sample: info.first_sample, images, metas, labels, paths })
+}
+
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, String> {
+    batch.column_by_name(name).ok_or_else(|| format!("it has no column `{name}`"))
+}
+
+fn part<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, String> {
+    column(batch, "image")?
+        .as_struct_opt()
+        .and_then(|image| image.column_by_name(name))
+        .ok_or_else(|| format!("it has no column `image.{name}`"))
+}
+
+/// Takes everything but the images apart.
+pub(super) fn facts(batch: &RecordBatch, num_classes: usize) -> Result<RowFacts, String> {
     let paths: StringViewArray =
-        full("image.path", part("path")?, |a| a.as_string_view_opt().cloned())?;
+        full("image.path", part(batch, "path")?, |a| a.as_string_view_opt().cloned())?;
     let number = |name: &str| -> Result<Int32Array, String> {
-        full(name, column(name)?, |a| a.as_primitive_opt::<Int32Type>().cloned())
+        full(name, column(batch, name)?, |a| a.as_primitive_opt::<Int32Type>().cloned())
     };
     let (widths, heights) = (number("width")?, number("height")?);
     let (components, orientations) = (number("components")?, number("orientation")?);
     let flags = number("flags")?;
     let subsamplings: StringArray =
-        full("subsampling", column("subsampling")?, |a| a.as_string_opt::<i32>().cloned())?;
+        full("subsampling", column(batch, "subsampling")?, |a| a.as_string_opt::<i32>().cloned())?;
     let progressives: BooleanArray =
-        full("progressive", column("progressive")?, |a| a.as_boolean_opt().cloned())?;
-    let labels: Option<Int64Array> = if num_classes > 0 {
-        Some(full("label", column("label")?, |a| a.as_primitive_opt::<Int64Type>().cloned())?)
+        full("progressive", column(batch, "progressive")?, |a| a.as_boolean_opt().cloned())?;
+    let labels = if num_classes == 0 {
+        vec![-1; batch.num_rows()]
     } else {
-        None
+        let labels: Int64Array =
+            full("label", column(batch, "label")?, |a| a.as_primitive_opt::<Int64Type>().cloned())?;
+        labels.values().to_vec()
     };
-
-    let mut bytes = 0;
-    let mut metas = Vec::with_capacity(images.len());
-    for row in 0..images.len() {
-        let encoded = images.value(row).len();
-        bytes += encoded as u64;
+    if let Some(row) = labels.iter().position(|&label| label >= num_classes as i64 || label < -1) {
+        return Err(format!(
+            "row {row} has label {}, its manifest names {num_classes} classes",
+            labels[row]
+        ));
+    }
+    let mut metas = Vec::with_capacity(batch.num_rows());
+    for row in 0..batch.num_rows() {
         let (width, height) = (widths.value(row), heights.value(row));
         if width <= 0 || height <= 0 {
             return Err(format!("row {row} says it is {width}x{height} pixels"));
@@ -113,30 +147,10 @@ pub(super) fn row_group(
                 .ok_or_else(|| format!("row {row} says orientation {}", orientations.value(row)))?,
             progressive: progressives.value(row),
             flags,
-            bytes: encoded as u32,
+            bytes: 0,
         });
     }
-    if bytes != info.bytes {
-        return Err(format!("it holds {bytes} image bytes, its manifest says {}", info.bytes));
-    }
-    let labels = match labels {
-        None => vec![-1; images.len()],
-        Some(labels) => labels.values().to_vec(),
-    };
-    if let Some(row) = labels.iter().position(|&label| label >= num_classes as i64 || label < -1) {
-        return Err(format!(
-            "row {row} has label {}, its manifest names {num_classes} classes",
-            labels[row]
-        ));
-    }
-    Ok(RowGroup {
-        id,
-        first_sample: info.first_sample,
-        paths: paths.iter().flatten().map(str::to_owned).collect(),
-        images,
-        metas,
-        labels,
-    })
+    Ok(RowFacts { metas, labels, paths: paths.iter().flatten().map(str::to_owned).collect() })
 }
 
 /// A column as the array type that it should have, without missing values.

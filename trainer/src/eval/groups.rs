@@ -63,8 +63,7 @@ pub fn draw_groups(
     let mut members: Vec<Vec<Member>> = (0..num_groups).map(|_| Vec::new()).collect();
     let mut num_samples = 0;
     stream.for_each(source.clone(), |batch| {
-        let (groups, cosines) =
-            smog_model::guard(|| nearest(model, &normalizer.view(batch, 0)))?;
+        let (groups, cosines) = smog_model::guard(|| nearest(model, &normalizer.view(batch, 0)))?;
         for row in 0..batch.num_valid() {
             members[groups[row] as usize].push(Member {
                 sample: batch.keys()[row].sample.0,
@@ -115,7 +114,8 @@ fn nearest(model: &SmogModel, images: &Tensor) -> (Vec<i64>, Vec<f64>) {
     no_grad(|| {
         let (projections, groups) = model.encode_groups(images);
         let chosen = model.groups().index_select(0, &groups);
-        let cosines = Tensor::cosine_similarity(&projections, &chosen, 1, 1e-12).to_kind(Kind::Double);
+        let cosines =
+            Tensor::cosine_similarity(&projections, &chosen, 1, 1e-12).to_kind(Kind::Double);
         (read(&groups), read(&cosines))
     })
 }

@@ -61,26 +61,38 @@ impl RunConfig {
     pub fn differences(&self, saved: &Table) -> Vec<Difference> {
         let (saved, now) = (flat(saved), flat(&self.to_table()));
         let keys: std::collections::BTreeSet<&String> = saved.keys().chain(now.keys()).collect();
-        let text = |value: Option<&String>| value.map_or_else(|| "not set".to_owned(), Clone::clone);
+        let text =
+            |value: Option<&String>| value.map_or_else(|| "not set".to_owned(), Clone::clone);
         keys.into_iter()
             .filter(|key| !is_harmless(key) && saved.get(*key) != now.get(*key))
-            .map(|key| Difference { key: key.clone(), saved: text(saved.get(key)), now: text(now.get(key)) })
+            .map(|key| Difference {
+                key: key.clone(),
+                saved: text(saved.get(key)),
+                now: text(now.get(key)),
+            })
             .collect()
     }
 }
 
 fn is_harmless(key: &str) -> bool {
-    HARMLESS.iter().any(|name| if name.ends_with('.') { key.starts_with(name) } else { key == *name })
+    HARMLESS
+        .iter()
+        .any(|name| if name.ends_with('.') { key.starts_with(name) } else { key == *name })
 }
 
 /// Every plain value by its full name.
 fn flat(table: &Table) -> std::collections::BTreeMap<String, String> {
     fn walk(prefix: &str, value: &Value, into: &mut std::collections::BTreeMap<String, String>) {
-        let join = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+        let join =
+            |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
         match value {
-            Value::Table(table) => table.iter().for_each(|(key, child)| walk(&join(key), child, into)),
+            Value::Table(table) => {
+                table.iter().for_each(|(key, child)| walk(&join(key), child, into))
+            }
             Value::Array(list) => {
-                list.iter().enumerate().for_each(|(index, child)| walk(&join(&index.to_string()), child, into));
+                list.iter()
+                    .enumerate()
+                    .for_each(|(index, child)| walk(&join(&index.to_string()), child, into));
             }
             plain => {
                 into.insert(prefix.to_owned(), plain.to_string());

@@ -37,9 +37,10 @@ impl RawConfig {
     /// # Errors
     /// If it is not TOML.
     pub fn with_text(mut self, text: &str, origin: &str) -> Result<Self, SettingsError> {
-        let table: Table = text
-            .parse()
-            .map_err(|source| SettingsError::Toml { origin: origin.to_owned(), source: Box::new(source) })?;
+        let table: Table = text.parse().map_err(|source| SettingsError::Toml {
+            origin: origin.to_owned(),
+            source: Box::new(source),
+        })?;
         merge(&mut self.table, table);
         Ok(self)
     }
@@ -61,14 +62,19 @@ impl RawConfig {
     /// # Errors
     /// If there is no `=`, no section, or the path leads through something that is not a table.
     pub fn with_set(mut self, text: &str) -> Result<Self, SettingsError> {
-        let wrong = |problem: &str| SettingsError::Set { text: text.to_owned(), problem: problem.to_owned() };
-        let (path, value) = text.split_once('=').ok_or_else(|| wrong("expected section.key=value"))?;
+        let wrong = |problem: &str| SettingsError::Set {
+            text: text.to_owned(),
+            problem: problem.to_owned(),
+        };
+        let (path, value) =
+            text.split_once('=').ok_or_else(|| wrong("expected section.key=value"))?;
         let value = typed(value.trim());
         let keys: Vec<&str> = path.trim().split('.').collect();
         let [section, middle @ .., last] = keys.as_slice() else {
             return Err(wrong("expected section.key=value, with a section"));
         };
-        let mut place = self.table.entry((*section).to_owned()).or_insert_with(|| Value::Table(Table::new()));
+        let mut place =
+            self.table.entry((*section).to_owned()).or_insert_with(|| Value::Table(Table::new()));
         for key in middle {
             place = match place {
                 Value::Table(table) => {
@@ -171,7 +177,12 @@ fn explain(section: &str, value: &Value, message: &str) -> SettingsError {
     {
         let place = find(value, unknown).unwrap_or_default();
         let full = |key: &str| {
-            [section].into_iter().chain(place.iter().map(String::as_str)).chain([key]).collect::<Vec<_>>().join(".")
+            [section]
+                .into_iter()
+                .chain(place.iter().map(String::as_str))
+                .chain([key])
+                .collect::<Vec<_>>()
+                .join(".")
         };
         return SettingsError::UnknownKey {
             key: full(unknown),
@@ -186,7 +197,9 @@ fn find(value: &Value, key: &str) -> Option<Vec<String>> {
     let children: Vec<(String, &Value)> = match value {
         Value::Table(table) if table.contains_key(key) => return Some(Vec::new()),
         Value::Table(table) => table.iter().map(|(name, child)| (name.clone(), child)).collect(),
-        Value::Array(list) => list.iter().enumerate().map(|(index, child)| (index.to_string(), child)).collect(),
+        Value::Array(list) => {
+            list.iter().enumerate().map(|(index, child)| (index.to_string(), child)).collect()
+        }
         _ => return None,
     };
     children.into_iter().find_map(|(name, child)| {

@@ -5,9 +5,9 @@
 //!              │ resolve()
 //!              v
 //!          RunConfig             typed, in range; printed, stored in the run folder and each checkpoint
-//!              │ Plan::new()     (crate::plan) with the size of the data set
+//!              │ Timetable::new() with the size of the data set
 //!              v
-//!            Plan                everything in steps
+//!          Timetable             everything in steps
 //! ```
 
 mod difference;

@@ -150,7 +150,13 @@ impl StreamSection {
     }
 
     /// A stream with these settings on one rank.
-    pub fn config(&self, recipe: Recipe, batch_size: u32, seed: u64, mode: StreamMode) -> StreamConfig {
+    pub fn config(
+        &self,
+        recipe: Recipe,
+        batch_size: u32,
+        seed: u64,
+        mode: StreamMode,
+    ) -> StreamConfig {
         let max = match self.max_bad {
             Span::Percent(percent) => BadSampleLimit::Rate(percent / 100.0),
             Span::Samples(samples) => BadSampleLimit::Count(samples),

@@ -18,7 +18,10 @@ impl RunConfig {
             problem,
         };
         if self.augment.views.is_empty() {
-            return Err(value("augment", "there are no views; give at least [[augment.views]]".to_owned()));
+            return Err(value(
+                "augment",
+                "there are no views; give at least [[augment.views]]".to_owned(),
+            ));
         }
         self.augment.validate().map_err(|error| value("augment", error.to_string()))?;
         self.model.validate().map_err(|error| value("model", error.to_string()))?;
@@ -31,12 +34,32 @@ impl RunConfig {
         let run = &self.run;
         // TOML integers are signed, and the stored settings must be able to hold the seed.
         check("run.seed", run.seed, i64::try_from(run.seed).is_ok(), "expected at most 2^63 - 1")?;
-        check("run.batch_size", run.batch_size, run.batch_size >= 2, "batch statistics need at least 2")?;
-        check("run.name", &run.name, plain_name(&run.name), "expected letters, digits, `-`, `_` or `.`")?;
-        span("run.length", run.length, |s| !matches!(s, Span::Never | Span::Percent(_)), "steps, samples or epochs")?;
+        check(
+            "run.batch_size",
+            run.batch_size,
+            run.batch_size >= 2,
+            "batch statistics need at least 2",
+        )?;
+        check(
+            "run.name",
+            &run.name,
+            plain_name(&run.name),
+            "expected letters, digits, `-`, `_` or `.`",
+        )?;
+        span(
+            "run.length",
+            run.length,
+            |s| !matches!(s, Span::Never | Span::Percent(_)),
+            "steps, samples or epochs",
+        )?;
         span("run.log_every", run.log_every, |s| matches!(s, Span::Steps(1..)), "at least 1 step")?;
         span("run.checkpoint_every", run.checkpoint_every, no_percent, NO_PERCENT)?;
-        check("run.keep_checkpoints", run.keep_checkpoints, run.keep_checkpoints >= 1, "expected at least 1")?;
+        check(
+            "run.keep_checkpoints",
+            run.keep_checkpoints,
+            run.keep_checkpoints >= 1,
+            "expected at least 1",
+        )?;
         let device = run.device.as_str();
         let known = matches!(device, "auto" | "cpu" | "cuda")
             || device.strip_prefix("cuda:").is_some_and(|number| number.parse::<u8>().is_ok());
@@ -44,7 +67,10 @@ impl RunConfig {
         span(
             "stream.max_bad",
             self.stream.max_bad,
-            |s| matches!(s, Span::Never | Span::Samples(_)) || matches!(s, Span::Percent(p) if p <= 100.0),
+            |s| {
+                matches!(s, Span::Never | Span::Samples(_))
+                    || matches!(s, Span::Percent(p) if p <= 100.0)
+            },
             "a share such as \"1 %\", a number such as \"10 samples\", or \"never\"",
         )
     }
@@ -56,8 +82,18 @@ impl RunConfig {
         let ratio = schedule.final_lr_ratio;
         check("schedule.final_lr_ratio", ratio, (0.0..=1.0).contains(&ratio), "expected 0 to 1")?;
         let momentum = schedule.momentum_start;
-        check("schedule.momentum_start", momentum, (0.0..=1.0).contains(&momentum), "expected 0 to 1")?;
-        span("schedule.warmup", schedule.warmup, |s| !matches!(s, Span::Percent(p) if p >= 100.0), "less than 100 %")
+        check(
+            "schedule.momentum_start",
+            momentum,
+            (0.0..=1.0).contains(&momentum),
+            "expected 0 to 1",
+        )?;
+        span(
+            "schedule.warmup",
+            schedule.warmup,
+            |s| !matches!(s, Span::Percent(p) if p >= 100.0),
+            "less than 100 %",
+        )
     }
 
     fn check_reset_and_eval(&self) -> Result<(), SettingsError> {
@@ -71,7 +107,12 @@ impl RunConfig {
         check("eval.k", eval.k, eval.k >= 1, "expected at least 1")?;
         check("eval.batch_size", eval.batch_size, eval.batch_size >= 1, "expected at least 1")?;
         let temperature = eval.temperature;
-        check("eval.temperature", temperature, temperature > 0.0 && temperature.is_finite(), "expected above 0")?;
+        check(
+            "eval.temperature",
+            temperature,
+            temperature > 0.0 && temperature.is_finite(),
+            "expected above 0",
+        )?;
         let fits = eval.resize == 0 || eval.resize >= self.eval_size();
         check("eval.resize", eval.resize, fits, "expected 0 or at least eval.size")
     }
@@ -106,11 +147,21 @@ fn plain_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
-fn span(key: &str, value: Span, is_right: fn(Span) -> bool, expected: &str) -> Result<(), SettingsError> {
+fn span(
+    key: &str,
+    value: Span,
+    is_right: fn(Span) -> bool,
+    expected: &str,
+) -> Result<(), SettingsError> {
     check(key, value, is_right(value), &format!("expected {expected}"))
 }
 
-fn check(key: &str, value: impl ToString, is_right: bool, expected: &str) -> Result<(), SettingsError> {
+fn check(
+    key: &str,
+    value: impl ToString,
+    is_right: bool,
+    expected: &str,
+) -> Result<(), SettingsError> {
     if is_right {
         return Ok(());
     }

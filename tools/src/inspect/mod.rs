@@ -1,0 +1,242 @@
+//! `smog-tools inspect`: what is in a data set, without reading its images; and what training sees of some.
+
+mod figures;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use smog_pipeline::manifest::{Manifest, ShardRowGroup};
+use smog_pipeline::order::{OrderSettings, order, shuffle_quality};
+use smog_pipeline::source::{ParquetSource, Source as _};
+
+use crate::progress::Progress;
+use crate::text;
+use crate::verify::split_folders;
+use figures::Figures;
+
+/// Batch size for which the mixing of the window order is measured.
+const QUALITY_BATCH: u32 = 256;
+/// Classes that get a line of their own.
+const NAMED_CLASSES: usize = 20;
+/// Longest bar of a histogram.
+const BAR: usize = 40;
+
+/// Arguments of `smog-tools inspect`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  smog-tools inspect imagenet-shards")]
+pub(crate) struct Args {
+    /// Folder of a data set, or of one split
+    dir: PathBuf,
+    /// Seed of the order whose mixing is measured
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Print every class
+    #[arg(long)]
+    all_classes: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let folders = split_folders(&args.dir)?;
+    for dir in &folders {
+        inspect(dir, &args)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn inspect(dir: &Path, args: &Args) -> anyhow::Result<()> {
+    let source = ParquetSource::open(dir)?;
+    let manifest = source.manifest();
+    let progress = Progress::new();
+    let figures = Figures::gather(&source, &progress)?;
+    tell(&format!("{} ({})", manifest.split, dir.display()));
+    content(manifest);
+    images(manifest, &figures);
+    histogram("short side in pixels", &figures.short_sides());
+    classes(manifest, &figures, args.all_classes);
+    mixing(&source, &figures, args.seed);
+    tell("");
+    Ok(())
+}
+
+fn row(name: &str, value: &str) {
+    tell(&format!("  {name:<14} {value}"));
+}
+
+/// What the manifest says.
+fn content(manifest: &Manifest) {
+    let groups: Vec<ShardRowGroup> = manifest.row_groups().map(|(_, group)| group).collect();
+    let count = groups.len().max(1) as u64;
+    row(
+        "images",
+        &format!(
+            "{} in {} shards and {} row groups",
+            text::count(manifest.num_samples),
+            manifest.shards.len(),
+            groups.len()
+        ),
+    );
+    let files = manifest.shards.iter().map(|shard| shard.bytes).sum();
+    row(
+        "size",
+        &format!("{} of images, {} on disk", text::bytes(manifest.image_bytes), text::bytes(files)),
+    );
+    row(
+        "row groups",
+        &format!(
+            "{} images and {} on average, at most {}",
+            text::count(manifest.num_samples / count),
+            text::bytes(manifest.image_bytes / count),
+            text::bytes(groups.iter().map(|group| group.bytes).max().unwrap_or(0))
+        ),
+    );
+    let order = match manifest.shuffle_seed {
+        Some(seed) => format!("shuffled with seed {seed}"),
+        None => "in the order of names".to_owned(),
+    };
+    let check = if manifest.check == "decode" { "every image decoded" } else { "headers checked" };
+    row("written", &format!("by {}, {order}, {check}", manifest.created_by));
+    row("refused", &format!("{} files", text::count(manifest.num_refused)));
+    row("digest", &manifest.digest);
+}
+
+/// Sizes and kinds of images.
+fn images(manifest: &Manifest, figures: &Figures) {
+    let sizes = &manifest.sizes;
+    row(
+        "width, height",
+        &format!(
+            "{} to {}, {} to {}; {:.2} megapixels on average, {:.2} at most",
+            sizes.width[0],
+            sizes.width[1],
+            sizes.height[0],
+            sizes.height[1],
+            sizes.mean_pixels / 1e6,
+            sizes.max_pixels as f64 / 1e6
+        ),
+    );
+    row("longest", &text::bytes(sizes.max_bytes));
+    let shares = |counts: &[(String, u64)]| {
+        counts
+            .iter()
+            .map(|(name, number)| format!("{name} {}", share(*number, manifest.num_samples)))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    row("formats", &shares(&figures.formats()));
+    row("subsampling", &shares(&figures.subsamplings()));
+    row("components", &shares(&figures.components()));
+    row("progressive", &share(figures.progressive, manifest.num_samples));
+    row("EXIF rotated", &share(figures.rotated, manifest.num_samples));
+}
+
+fn share(number: u64, total: u64) -> String {
+    match number {
+        0 => "none".to_owned(),
+        all if all == total => "all".to_owned(),
+        _ => format!("{} ({:.1}%)", text::count(number), number as f64 * 100.0 / total as f64),
+    }
+}
+
+fn histogram(title: &str, bins: &[(String, u64)]) {
+    tell(&format!("  {title}"));
+    let most = bins.iter().map(|(_, number)| *number).max().unwrap_or(1).max(1);
+    let width = bins.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    for (name, number) in bins {
+        let bar = (*number as f64 / most as f64 * BAR as f64).ceil() as usize;
+        let padding = " ".repeat(width - name.chars().count());
+        tell(&format!("    {name}{padding}  {:<BAR$} {}", "#".repeat(bar), text::count(*number)));
+    }
+}
+
+fn classes(manifest: &Manifest, figures: &Figures, all: bool) {
+    if manifest.classes.is_empty() {
+        row("classes", "no labels");
+        return;
+    }
+    let counts = figures.classes(manifest.classes.len());
+    let (least, most) =
+        (counts.iter().min().copied().unwrap_or(0), counts.iter().max().copied().unwrap_or(0));
+    row(
+        "classes",
+        &format!(
+            "{} with {} to {} images",
+            text::count(manifest.classes.len() as u64),
+            text::count(least),
+            text::count(most)
+        ),
+    );
+    let bins: Vec<(String, u64)> = manifest.classes.iter().cloned().zip(counts.clone()).collect();
+    if all || bins.len() <= NAMED_CLASSES {
+        histogram("images per class", &bins);
+        return;
+    }
+    // Too many for a line each: how many classes have how many images.
+    let mut sizes: Vec<u64> = counts;
+    sizes.sort_unstable();
+    let mut bins: Vec<(String, u64)> = Vec::new();
+    let span = (most - least + 1).div_ceil(10);
+    for bin in 0..10 {
+        let low = least + bin * span;
+        let high = low + span - 1;
+        if low > most {
+            break;
+        }
+        let number = sizes.iter().filter(|&&size| (low..=high).contains(&size)).count() as u64;
+        let name = if span == 1 { low.to_string() } else { format!("{low} to {high}") };
+        bins.push((name, number));
+    }
+    histogram("classes by number of images (--all-classes lists them)", &bins);
+}
+
+/// How well the stored order and the order of training mix.
+fn mixing(source: &ParquetSource, figures: &Figures, seed: u64) {
+    row(
+        "stored order",
+        &format!(
+            "{:.1}% of neighbours ascend by name (shuffled 50%, sorted 100%)",
+            figures.ascending_share() * 100.0
+        ),
+    );
+    if let Some((found, expected)) = figures.same_class_neighbours() {
+        row(
+            "",
+            &format!(
+                "{:.2}% of neighbours share a class (shuffled {:.2}%)",
+                found * 100.0,
+                expected * 100.0
+            ),
+        );
+    }
+    let groups = source.row_groups();
+    let window = OrderSettings::DEFAULT_WINDOW_ROW_GROUPS;
+    let settings = OrderSettings::Window { row_groups: window };
+    let epoch = order(settings, groups, seed).epoch(0);
+    let quality = shuffle_quality(&epoch.samples, groups, QUALITY_BATCH);
+    let mut sizes: Vec<u64> = groups.iter().map(|group| group.bytes).collect();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    let memory: u64 = sizes.iter().take(window as usize + 1).sum();
+    row(
+        "window",
+        &format!(
+            "{window} row groups take at most {} of memory{}",
+            text::bytes(memory),
+            if groups.len() <= window as usize { ": the whole set, a full shuffle" } else { "" }
+        ),
+    );
+    row(
+        "",
+        &format!(
+            "a batch of {QUALITY_BATCH} draws on {:.1} row groups, {:.1}% of a uniform shuffle's",
+            quality.groups_per_batch,
+            quality.ratio() * 100.0
+        ),
+    );
+}
+
+#[expect(clippy::print_stdout, reason = "the command's result")]
+fn tell(line: &str) {
+    println!("{line}");
+}

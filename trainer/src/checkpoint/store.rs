@@ -1,0 +1,235 @@
+//! The folder of checkpoints of a run: writing, choosing, deleting.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use tch::Tensor;
+
+use super::error::CheckpointError;
+use super::state::{FileRecord, RunState};
+use super::tensors;
+
+const STATE_FILE: &str = "state.json";
+const LATEST_FILE: &str = "latest";
+const PREFIX: &str = "step-";
+/// Folders under construction. What a killed run leaves of them is removed by the next.
+const TEMPORARY_PREFIX: &str = ".writing-";
+
+/// The checkpoints of one run.
+#[derive(Clone, Debug)]
+pub struct Store {
+    dir: PathBuf,
+    keep: usize,
+}
+
+/// A complete checkpoint on disk, its small part read.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Its state.
+    pub state: RunState,
+}
+
+impl Checkpoint {
+    /// Opens the checkpoint in `dir` and checks that it is complete.
+    ///
+    /// # Errors
+    /// If it is not, or is of another version.
+    pub fn open(dir: &Path) -> Result<Self, CheckpointError> {
+        let incomplete =
+            |problem: String| CheckpointError::Incomplete { path: dir.to_owned(), problem };
+        let text = fs::read(dir.join(STATE_FILE))
+            .map_err(|error| incomplete(format!("{STATE_FILE}: {error}")))?;
+        let head: serde_json::Value = serde_json::from_slice(&text)
+            .map_err(|error| incomplete(format!("{STATE_FILE}: {error}")))?;
+        // The version comes first: a later layout must be named as such, not as damage.
+        if let Some(found) = head.get("version").and_then(serde_json::Value::as_u64)
+            && found != u64::from(RunState::VERSION)
+        {
+            let found = u32::try_from(found).unwrap_or(u32::MAX);
+            return Err(CheckpointError::Version {
+                path: dir.to_owned(),
+                found,
+                expected: RunState::VERSION,
+            });
+        }
+        let state: RunState = serde_json::from_value(head)
+            .map_err(|error| incomplete(format!("{STATE_FILE}: {error}")))?;
+        for (name, expected) in &state.files {
+            let found =
+                record(&dir.join(name)).map_err(|error| incomplete(format!("{name}: {error}")))?;
+            if found != *expected {
+                return Err(incomplete(format!("{name} is not what {STATE_FILE} says")));
+            }
+        }
+        Ok(Self { dir: dir.to_owned(), state })
+    }
+
+    /// Reads the tensors of one part, such as `model`.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn tensors(&self, part: &str) -> Result<HashMap<String, Tensor>, CheckpointError> {
+        tensors::read(&self.dir.join(file_name(part)))
+    }
+}
+
+impl Store {
+    /// The checkpoints in `dir`, of which the newest `keep` stay.
+    pub fn new(dir: PathBuf, keep: u32) -> Self {
+        Self { dir, keep: keep.max(1) as usize }
+    }
+
+    /// Writes a checkpoint: complete under its final name, or not at all. A complete one of the same step and
+    /// settings is left as it is, since it holds the same.
+    ///
+    /// # Errors
+    /// If the disk refuses; what was complete before stays.
+    pub fn write(
+        &self,
+        mut state: RunState,
+        parts: &[(&str, Vec<(String, Tensor)>)],
+    ) -> Result<PathBuf, CheckpointError> {
+        let name = format!("{PREFIX}{:08}", state.step);
+        let (temporary, target) =
+            (self.dir.join(format!("{TEMPORARY_PREFIX}{name}")), self.dir.join(&name));
+        let is_there = Checkpoint::open(&target).is_ok_and(|there| {
+            there.state.config_digest == state.config_digest && there.state.stream == state.stream
+        });
+        if !is_there {
+            remove(&temporary)?;
+            fs::create_dir_all(&temporary).map_err(CheckpointError::io("create", &temporary))?;
+            state.files = BTreeMap::new();
+            for (part, tensors) in parts {
+                let path = temporary.join(file_name(part));
+                tensors::write(&path, tensors)?;
+                let file = File::open(&path).and_then(|file| file.sync_all());
+                file.map_err(CheckpointError::io("write", &path))?;
+                let record = record(&path).map_err(CheckpointError::io("read back", &path))?;
+                state.files.insert(file_name(part), record);
+            }
+            let text =
+                serde_json::to_vec_pretty(&state).map_err(|error| CheckpointError::Tensors {
+                    path: temporary.join(STATE_FILE),
+                    problem: error.to_string(),
+                })?;
+            write_synced(&temporary.join(STATE_FILE), &text)?;
+            sync_dir(&temporary)?;
+            remove(&target)?;
+            fs::rename(&temporary, &target).map_err(CheckpointError::io("rename", &temporary))?;
+            sync_dir(&self.dir)?;
+        }
+        self.point_to(&name)?;
+        self.delete_old(&name)?;
+        Ok(target)
+    }
+
+    /// The checkpoint that `latest` names, or else the newest complete one.
+    ///
+    /// # Errors
+    /// If there is none, or it was written by another version.
+    pub fn newest(&self) -> Result<Checkpoint, CheckpointError> {
+        let latest = fs::read_to_string(self.dir.join(LATEST_FILE)).unwrap_or_default();
+        let latest = latest.trim();
+        let mut names = self.names();
+        // A name and nothing else: `latest` must not lead out of the folder.
+        if let Some(at) = names.iter().position(|name| name == latest) {
+            let name = names.remove(at);
+            names.push(name);
+        }
+        let mut other_version = None;
+        for name in names.iter().rev() {
+            match Checkpoint::open(&self.dir.join(name)) {
+                Ok(checkpoint) => return Ok(checkpoint),
+                Err(error @ CheckpointError::Version { .. }) => {
+                    other_version = other_version.or(Some(error))
+                }
+                Err(error) => tracing::warn!("passed over: {error}"),
+            }
+        }
+        Err(other_version.unwrap_or(CheckpointError::None { path: self.dir.clone() }))
+    }
+
+    /// The checkpoint of one step.
+    ///
+    /// # Errors
+    /// If it is not there or not complete.
+    pub fn of_step(&self, step: u64) -> Result<Checkpoint, CheckpointError> {
+        Checkpoint::open(&self.dir.join(format!("{PREFIX}{step:08}")))
+    }
+
+    /// Folders that are named like checkpoints, oldest first.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(&self.dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| {
+                name.strip_prefix(PREFIX).is_some_and(|number| number.parse::<u64>().is_ok())
+            })
+            .collect();
+        names.sort_by_key(|name| name[PREFIX.len()..].parse::<u64>().unwrap_or(0));
+        names
+    }
+
+    fn point_to(&self, name: &str) -> Result<(), CheckpointError> {
+        let (temporary, target) =
+            (self.dir.join(format!("{TEMPORARY_PREFIX}{LATEST_FILE}")), self.dir.join(LATEST_FILE));
+        write_synced(&temporary, format!("{name}\n").as_bytes())?;
+        fs::rename(&temporary, &target).map_err(CheckpointError::io("rename", &temporary))?;
+        sync_dir(&self.dir)
+    }
+
+    /// Deletes all but the newest, never `current`, and what killed runs left behind.
+    fn delete_old(&self, current: &str) -> Result<(), CheckpointError> {
+        let names = self.names();
+        let surplus = names.len().saturating_sub(self.keep);
+        for name in names.iter().take(surplus).filter(|name| *name != current) {
+            remove(&self.dir.join(name))?;
+        }
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
+                remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn file_name(part: &str) -> String {
+    format!("{part}.safetensors")
+}
+
+fn record(path: &Path) -> std::io::Result<FileRecord> {
+    let mut hasher = blake3::Hasher::new();
+    let bytes = std::io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(FileRecord { bytes, blake3: hasher.finalize().to_hex().to_string() })
+}
+
+/// Writes a file and waits until it is on the disk.
+pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    let write = || {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(CheckpointError::io("write", path))
+}
+
+fn sync_dir(path: &Path) -> Result<(), CheckpointError> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(CheckpointError::io("write", path))
+}
+
+fn remove(path: &Path) -> Result<(), CheckpointError> {
+    let done = match fs::symlink_metadata(path) {
+        Ok(entry) if entry.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    done.map_err(CheckpointError::io("remove", path))
+}

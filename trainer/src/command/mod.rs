@@ -1,0 +1,5 @@
+//! The commands of the program, one module each.
+
+pub(crate) mod eval;
+pub(crate) mod presets;
+pub(crate) mod run;

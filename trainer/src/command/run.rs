@@ -1,0 +1,212 @@
+//! `smog-trainer run`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result};
+use smog_trainer::data::{DataError, DataSet};
+use smog_trainer::error::TrainError;
+use smog_trainer::folder::stored_settings;
+use smog_trainer::progress::ShardingProgress;
+use smog_trainer::session::{RunOptions, Session};
+use smog_trainer::settings::{RawConfig, RunConfig, SettingsError, presets};
+use smog_trainer::signals::StopRequest;
+use smog_trainer::train::Outcome;
+
+/// Flags of the command.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    smog-trainer run --preset imagenet-resnet50 --data imagenet-shards/\n  \
+    smog-trainer run --preset cifar10-resnet18 --data cifar10/ --epochs 8 --set model.encoder.width=16\n  \
+    smog-trainer run --resume runs/cifar10-resnet18-20250101-120000\n\n\
+    Settings come in layers: the preset, over it --config, over it --set and the flags that stand for a setting. \
+    `smog-trainer presets NAME` prints a preset with comments.\n\
+    The first Ctrl-C finishes the step, saves a checkpoint and leaves with code 75; the second aborts.")]
+pub(crate) struct Args {
+    /// Folder of shards or of images (sharded once into a cache), or synthetic:COUNT[:SIDE]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Settings that come with the program
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// TOML file with settings
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One setting; may be given several times
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    sets: Vec<String>,
+    /// Where the run is kept [default: runs/NAME-DATE]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// Go on with the run in this folder, or in --run-dir
+    #[arg(long, value_name = "RUN", num_args = 0..=1)]
+    resume: Option<Option<PathBuf>>,
+    /// Setting that may differ from the checkpoint's; may be given several times
+    #[arg(long, value_name = "SECTION.KEY", requires = "resume")]
+    allow_change: Vec<String>,
+    /// Length in epochs (run.length)
+    #[arg(long, conflicts_with = "steps")]
+    epochs: Option<f64>,
+    /// Length in steps (run.length)
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Samples per step (run.batch_size)
+    #[arg(long, value_name = "N")]
+    batch_size: Option<u32>,
+    /// Seed of everything random (run.seed)
+    #[arg(long)]
+    seed: Option<u64>,
+    /// auto, cpu, cuda or cuda:N (run.device)
+    #[arg(long)]
+    device: Option<String>,
+    /// Cores to use; 0 takes all (run.threads)
+    #[arg(long)]
+    threads: Option<u32>,
+    /// Threads that decode; 0 chooses (stream.workers)
+    #[arg(long)]
+    workers: Option<u32>,
+    /// Save and leave after so many steps, with code 75, as if interrupted
+    #[arg(long, value_name = "STEPS")]
+    stop_after: Option<u64>,
+    /// Show errors only
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    // First of all, so that a Ctrl-C during start-up is not lost.
+    let stop = StopRequest::on_signals().context("cannot handle signals")?;
+    let resumed = match &args.resume {
+        None => None,
+        Some(Some(run)) => Some(run.clone()),
+        Some(None) => Some(
+            args.run_dir
+                .clone()
+                .context("--resume needs a run: --resume RUN, or --run-dir RUN --resume")?,
+        ),
+    };
+    let mut config = args.settings(resumed.as_deref())?;
+    let given = config.data.path.clone().ok_or(DataError::NotGiven).map_err(TrainError::from)?;
+    let sharding = ShardingProgress::new();
+    let data = DataSet::find(&given, &sharding).map_err(TrainError::from)?;
+    config.data.path = Some(data.path_of(&given));
+    let eval_data = match &config.eval.path {
+        Some(path) => Some(DataSet::find(path, &sharding).map_err(TrainError::from)?),
+        None => None,
+    };
+    let run_dir = resumed.clone().or_else(|| args.run_dir.clone());
+    let run_dir =
+        run_dir.unwrap_or_else(|| Path::new("runs").join(format!("{}-{}", config.run.name, now())));
+    if !args.quiet {
+        show(&config);
+    }
+    let options = RunOptions {
+        run_dir: run_dir.clone(),
+        resume: resumed.is_some(),
+        allow_change: args.allow_change,
+        stop_after: args.stop_after,
+        quiet: args.quiet,
+    };
+    let session = Session::open(config, &data, eval_data.as_ref(), options)?;
+    Ok(match session.train(&stop)? {
+        Outcome::Finished => ExitCode::SUCCESS,
+        Outcome::Interrupted => {
+            tell(&format!(
+                "interrupted; a checkpoint was saved. Go on with: smog-trainer run --resume {}",
+                run_dir.display()
+            ));
+            ExitCode::from(crate::INTERRUPTED)
+        }
+    })
+}
+
+impl Args {
+    /// All layers on top of one another. A resumed run begins with the settings it was started with, unless a
+    /// preset is given.
+    fn settings(&self, resumed: Option<&Path>) -> Result<RunConfig, TrainError> {
+        let mut raw = match (&self.preset, resumed) {
+            (Some(preset), _) => RawConfig::preset(preset)?,
+            (None, Some(run)) => stored_settings(run)?,
+            (None, None) if self.config.is_some() => RawConfig::default(),
+            (None, None) => return Err(SettingsError::Nothing { known: presets::names() }.into()),
+        };
+        if let Some(file) = &self.config {
+            raw = raw.with_file(file)?;
+        }
+        for set in self.sets.iter().chain(&self.flags()) {
+            raw = raw.with_set(set)?;
+        }
+        let mut config = raw.resolve()?;
+        if let Some(data) = &self.data {
+            config.data.path = Some(data.clone());
+        }
+        Ok(config)
+    }
+
+    /// The flags that stand for a setting, as settings.
+    fn flags(&self) -> Vec<String> {
+        let mut sets = Vec::new();
+        let mut set = |key: &str, value: Option<String>| {
+            sets.extend(value.map(|value| format!("{key}={value}")))
+        };
+        set("run.length", self.epochs.map(|epochs| format!("{epochs} epochs")));
+        set("run.length", self.steps.map(|steps| format!("{steps} steps")));
+        set("run.batch_size", self.batch_size.map(|value| value.to_string()));
+        set("run.seed", self.seed.map(|value| value.to_string()));
+        set("run.device", self.device.clone());
+        set("run.threads", self.threads.map(|value| value.to_string()));
+        set("stream.workers", self.workers.map(|value| value.to_string()));
+        sets
+    }
+}
+
+fn show(config: &RunConfig) {
+    tell(&format!("# settings, as resolved\n{}", config.to_toml()));
+}
+
+#[expect(clippy::print_stderr, reason = "for the person who started the run")]
+fn tell(text: &str) {
+    eprintln!("{text}");
+}
+
+/// The time of day in UTC as `20250131-235959`, for names of runs.
+fn now() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    stamp(seconds)
+}
+
+/// Gregorian date and time of a Unix time. Days are counted from 1 March 0000, so that leap days come last in
+/// a year (Howard Hinnant's `civil_from_days`).
+fn stamp(unix_seconds: u64) -> String {
+    let (days, second) = (unix_seconds / 86_400 + 719_468, unix_seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unix_time_is_written_as_a_date() {
+        for (seconds, text) in [
+            (0, "19700101-000000"),
+            (951_782_399, "20000228-235959"),
+            (951_782_400, "20000229-000000"),
+            (1_735_689_599, "20241231-235959"),
+            (4_107_542_400, "21000301-000000"),
+        ] {
+            assert_eq!(stamp(seconds), text);
+        }
+    }
+}

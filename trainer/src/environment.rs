@@ -1,0 +1,40 @@
+//! The only place that reads the environment.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// How OpenMP threads wait for work, and libgomp's finer word for the same.
+const WAIT_POLICY: [&str; 2] = ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"];
+
+/// Makes libtorch's OpenMP threads sleep while they wait, unless the user said how they should wait.
+///
+/// By default they spin, and so take the cores from the decode workers: training steps on two shared cores
+/// were five times slower. The library reads its settings when it is loaded, before `main`, so the program
+/// replaces itself once with the setting in place; arguments and process number stay. Call it first.
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+pub fn let_waiting_threads_sleep() {
+    use std::os::unix::process::CommandExt;
+
+    if WAIT_POLICY.iter().any(|name| std::env::var(name).is_ok()) {
+        return;
+    }
+    if let Ok(program) = std::env::current_exe() {
+        let mut args = std::env::args_os();
+        let mut command = Command::new(program);
+        if let Some(name) = args.next() {
+            command.arg0(name);
+        }
+        let error = command.args(args).env(WAIT_POLICY[0], "PASSIVE").exec();
+        tracing::warn!(%error, "cannot set {}; decoding may be slow on few cores", WAIT_POLICY[0]);
+    }
+}
+
+/// The user's cache folder for this program: `$XDG_CACHE_HOME/smog`, else `$HOME/.cache/smog`.
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+pub(crate) fn cache_dir() -> Option<PathBuf> {
+    let absolute =
+        |name: &str| std::env::var(name).ok().map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_CACHE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+        .map(|dir| dir.join("smog"))
+}

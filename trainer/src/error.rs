@@ -1,0 +1,149 @@
+//! What ends a run before its last step.
+
+use std::path::PathBuf;
+
+use smog_model::ModelError;
+use smog_pipeline::runtime::PipelineError;
+
+use crate::checkpoint::CheckpointError;
+use crate::data::DataError;
+use crate::settings::{Difference, SettingsError};
+use crate::timetable::PreflightError;
+
+/// A run that cannot begin, or that stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The settings are wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The data cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Settings and data do not fit together.
+    #[error(transparent)]
+    Preflight(#[from] PreflightError),
+    /// A checkpoint cannot be written or taken over.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The stream of batches cannot be opened, or failed.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// The model refused its settings or its state, or libtorch an operation.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// There is a run already.
+    #[error(
+        "{} already holds a run; continue it with --resume {}, or choose another --run-dir",
+        path.display(), path.display()
+    )]
+    Exists {
+        /// The run folder.
+        path: PathBuf,
+    },
+    /// There is no run to continue.
+    #[error("{} holds no run (it has no config.toml)", path.display())]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process works on it.
+    #[error("another smog-trainer is working in {}", path.display())]
+    Locked {
+        /// The run folder.
+        path: PathBuf,
+    },
+    /// Settings that decide what a run computes differ from those that it began with.
+    #[error(
+        "these settings differ from the checkpoint's:\n{}\nGo on with the old values, start a new run, or accept \
+         each change with --allow-change KEY",
+        list(differences)
+    )]
+    Changed {
+        /// What differs and was not allowed to.
+        differences: Vec<Difference>,
+    },
+    /// The device is not there.
+    #[error("run.device = {wanted}: {problem}")]
+    Device {
+        /// The setting.
+        wanted: String,
+        /// Why not.
+        problem: String,
+    },
+    /// The loss is not a finite number.
+    #[error(
+        "the loss is not a finite number at step {step}; the state was saved in {} for a look. Usual causes: a \
+         learning rate that is too high (now {lr:.4}) or a warm-up that is too short",
+        saved.display()
+    )]
+    Diverged {
+        /// The step, counted from 1.
+        step: u64,
+        /// Its learning rate.
+        lr: f64,
+        /// Where the state is.
+        saved: PathBuf,
+    },
+    /// An evaluation during the run failed.
+    #[error("the evaluation failed")]
+    Eval(#[source] EvalFailure),
+    /// A file of the run folder cannot be used.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A bug: the stream is not where the run is.
+    #[error("the stream gave {found} where the batch of step {expected} was due")]
+    OutOfStep {
+        /// What came.
+        found: String,
+        /// Steps done.
+        expected: u64,
+    },
+}
+
+/// The cause of a failed evaluation, with its own chain of causes.
+pub type EvalFailure = Box<dyn std::error::Error + Send + Sync>;
+
+impl TrainError {
+    pub(crate) fn io(
+        action: &'static str,
+        path: &std::path::Path,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    pub(crate) fn eval(error: anyhow::Error) -> Self {
+        Self::Eval(error.into())
+    }
+
+    /// Whether the settings or the call are at fault, as against something that happened.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Settings(_)
+                | Self::Preflight(_)
+                | Self::Exists { .. }
+                | Self::NotARun { .. }
+                | Self::Changed { .. }
+                | Self::Device { .. }
+                | Self::Data(
+                    DataError::NotGiven | DataError::Synthetic { .. } | DataError::Missing { .. }
+                )
+        )
+    }
+}
+
+fn list(differences: &[Difference]) -> String {
+    let line =
+        |d: &Difference| format!("  {}: {} in the checkpoint, {} now", d.key, d.saved, d.now);
+    differences.iter().map(line).collect::<Vec<_>>().join("\n")
+}

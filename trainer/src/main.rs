@@ -1,0 +1,69 @@
+//! `smog-trainer`: trains an encoder with SMoG and evaluates it.
+
+mod command;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use smog_trainer::error::TrainError;
+
+/// Exit codes; the help text names them.
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const INTERRUPTED: u8 = 75;
+
+#[derive(Parser)]
+#[command(
+    name = "smog-trainer",
+    version,
+    about = "Trains an image encoder without labels (SMoG) and evaluates it",
+    after_help = "Exit codes:\n  \
+        0    done\n  \
+        1    failed\n  \
+        2    wrong arguments, settings, or settings that do not fit the data\n  \
+        75   interrupted by Ctrl-C or SIGTERM (or --stop-after): a checkpoint was saved, go on with --resume\n  \
+        130  aborted by a second Ctrl-C (143 by a second SIGTERM): what came after the last checkpoint is lost"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train, or go on with a run
+    Run(Box<command::run::Args>),
+    /// Evaluate the encoder of a run
+    Eval(command::eval::Args),
+    /// List the presets, or print one as TOML to start from
+    Presets(command::presets::Args),
+}
+
+fn main() -> ExitCode {
+    smog_trainer::environment::let_waiting_threads_sleep();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing::Level::WARN)
+        .without_time()
+        .with_target(false)
+        .init();
+    let result = match Cli::parse().command {
+        Command::Run(args) => command::run::run(*args),
+        Command::Eval(args) => command::eval::run(args),
+        Command::Presets(args) => command::presets::run(&args),
+    };
+    result.unwrap_or_else(|error| {
+        report(&error);
+        let is_usage =
+            error.chain().any(|cause| cause.downcast_ref().is_some_and(TrainError::is_usage));
+        ExitCode::from(if is_usage { USAGE } else { FAILED })
+    })
+}
+
+/// The error and its causes, each once: a wrapper that only repeats its cause is left out.
+#[expect(clippy::print_stderr, reason = "the program's one place to tell a person what failed")]
+fn report(error: &anyhow::Error) {
+    let mut lines: Vec<String> = error.chain().map(ToString::to_string).collect();
+    lines.dedup();
+    eprintln!("error: {}", lines.join(": "));
+}

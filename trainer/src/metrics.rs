@@ -1,0 +1,157 @@
+//! `metrics.jsonl`: one JSON object per line, one line per thing that happened.
+//!
+//! Lines are only ever appended. A run that was killed and resumed repeats the steps after its checkpoint, so
+//! a reader takes the last line of a step; `resume` lines say where.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+
+use serde::Serialize;
+use smog_model::{GroupFigures, ResetReport};
+use smog_pipeline::runtime::metrics::StreamMetrics;
+
+use crate::eval::knn::KnnResult;
+
+/// A line of the file; the field `event` tells which.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event<'a> {
+    /// The run begins.
+    Start(&'a RunFigures),
+    /// The run continues at this step.
+    Resume(&'a RunFigures),
+    /// A stretch of steps was done; figures are of the last one or means over the stretch, as named.
+    Step(&'a StepFigures),
+    /// The groups were made anew in this step.
+    Reset {
+        /// Steps done, this one included.
+        step: u64,
+        /// What came of it.
+        #[serde(flatten)]
+        report: &'a ResetReport,
+        /// Time that it took.
+        reset_seconds: f64,
+    },
+    /// k-NN was evaluated.
+    Knn {
+        /// Steps done.
+        step: u64,
+        /// The figure, with its metric.
+        #[serde(flatten)]
+        result: &'a KnnResult,
+        /// Time since the evaluation began.
+        eval_seconds: f64,
+    },
+    /// A checkpoint was written.
+    Checkpoint {
+        /// Steps done.
+        step: u64,
+        /// Time that it took.
+        checkpoint_seconds: f64,
+    },
+    /// The stream's counters, once per epoch and at the end.
+    Stream {
+        /// Steps done.
+        step: u64,
+        /// The counters.
+        metrics: &'a StreamMetrics,
+    },
+    /// The loss is not a number; the run stops.
+    Diverged {
+        /// The step, counted from 1.
+        step: u64,
+    },
+    /// The run leaves, at its end or before.
+    End {
+        /// Steps done.
+        step: u64,
+        /// Whether that is all of them.
+        finished: bool,
+        /// Time spent in training over all sittings.
+        trained_seconds: f64,
+    },
+}
+
+/// What a run begins with.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunFigures {
+    /// Steps done so far.
+    pub step: u64,
+    /// Steps of the whole run.
+    pub total_steps: u64,
+    /// Steps of an epoch.
+    pub steps_per_epoch: u64,
+    /// Samples of the training split.
+    pub num_samples: u64,
+    /// Where the model is.
+    pub device: String,
+    /// Threads of libtorch.
+    pub torch_threads: u32,
+    /// Threads that decode.
+    pub decode_threads: u32,
+    /// Loss of a guess, ln K.
+    pub chance_loss: f64,
+    /// Settings that were changed on resume with `--allow-change`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<String>,
+    /// Seconds since the Unix epoch.
+    pub unix_seconds: u64,
+}
+
+/// What a log line shows.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepFigures {
+    /// Steps done; the figures are of the last one.
+    pub step: u64,
+    /// Passes over the data done, with fraction.
+    pub epoch: f64,
+    /// Loss of the last step; exact, so runs can be compared to the last bit.
+    pub loss: f64,
+    /// Mean loss over the steps since the last line.
+    pub mean_loss: f64,
+    /// Learning rate of the last step.
+    pub lr: f64,
+    /// Share of the old momentum weights kept in the last step.
+    pub momentum: f64,
+    /// Samples per second since the last line.
+    pub images_per_second: f64,
+    /// Mean time of a step since the last line.
+    pub step_seconds: f64,
+    /// Share of the time spent waiting for data.
+    pub data_wait_ratio: f64,
+    /// State of the groups.
+    #[serde(flatten)]
+    pub groups: GroupFigures,
+}
+
+/// The open file.
+#[derive(Debug)]
+pub struct MetricsFile(File);
+
+impl MetricsFile {
+    /// Opens the file for appending. A last line that a killed run left unfinished is closed, so that it
+    /// spoils no other.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn open(path: &Path) -> std::io::Result<Self> {
+        let is_open =
+            std::fs::read(path).is_ok_and(|text| text.last().is_some_and(|&last| last != b'\n'));
+        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+        if is_open {
+            file.write_all(b"\n")?;
+        }
+        Ok(Self(file))
+    }
+
+    /// Appends a line, in one write.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write(&mut self, event: &Event<'_>) -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(event)?;
+        line.push(b'\n');
+        self.0.write_all(&line)
+    }
+}

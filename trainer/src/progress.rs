@@ -1,0 +1,146 @@
+//! What a person sees while a run works: a line that is kept current on a terminal, a line every few seconds
+//! elsewhere. Everything goes to standard error; results go to standard output.
+
+use std::io::IsTerminal as _;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use smog_pipeline::shard::{Refused, ShardProgress};
+
+use crate::metrics::StepFigures;
+use crate::timetable::Timetable;
+
+/// Time between two lines where there is no terminal.
+const LINE_SECONDS: f64 = 5.0;
+
+/// Shows how far a run is.
+#[derive(Debug)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    last_line: Option<Instant>,
+    total_steps: u64,
+    /// Mean time of a step, slowly moving; for the time left.
+    step_seconds: Option<f64>,
+    is_quiet: bool,
+}
+
+impl Progress {
+    /// Progress of a run of `total_steps`. A quiet one shows nothing.
+    pub fn new(total_steps: u64, is_quiet: bool) -> Self {
+        let bar = (!is_quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new(total_steps);
+            let style = ProgressStyle::with_template("[{bar:20}] {msg}");
+            bar.set_style(
+                style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "),
+            );
+            bar
+        });
+        Self { bar, last_line: None, total_steps, step_seconds: None, is_quiet }
+    }
+
+    /// A line that stays.
+    pub fn note(&self, text: &str) {
+        match &self.bar {
+            _ if self.is_quiet => {}
+            Some(bar) => bar.println(text),
+            None => say(text),
+        }
+    }
+
+    /// The state after a stretch of steps.
+    pub fn step(&mut self, figures: &StepFigures, timetable: &Timetable, num_groups: i64) {
+        let seen = figures.step_seconds;
+        let mean = self.step_seconds.map_or(seen, |mean| 0.8 * mean + 0.2 * seen);
+        self.step_seconds = Some(mean);
+        let left = self.total_steps.saturating_sub(figures.step);
+        let line =
+            line(figures, timetable, num_groups, Duration::from_secs_f64(mean * left as f64));
+        if let Some(bar) = &self.bar {
+            bar.set_position(figures.step);
+            bar.set_message(line);
+            return;
+        }
+        let is_due = self.last_line.is_none_or(|last| last.elapsed().as_secs_f64() >= LINE_SECONDS);
+        if is_due || left == 0 {
+            self.last_line = Some(Instant::now());
+            self.note(&line);
+        }
+    }
+
+    /// Takes the bar away and leaves its last line.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.abandon();
+        }
+    }
+}
+
+fn line(figures: &StepFigures, timetable: &Timetable, num_groups: i64, left: Duration) -> String {
+    let scale = timetable.scale;
+    format!(
+        "epoch {:.2}/{:.0}  step {}/{}  loss {:.3} (chance ln K = {:.3})  {:.0} images/s  data wait {:.0} %  \
+         groups {:.0}/{num_groups}  lr {:.4}  {} left",
+        figures.epoch,
+        scale.total_steps as f64 / scale.steps_per_epoch as f64,
+        figures.step,
+        scale.total_steps,
+        figures.mean_loss,
+        timetable.chance_loss,
+        figures.images_per_second,
+        100.0 * figures.data_wait_ratio,
+        figures.groups.effective_groups_since_reset,
+        figures.lr,
+        HumanDuration(left),
+    )
+}
+
+/// Progress of sharding, for data that is a folder of images.
+#[derive(Debug)]
+pub struct ShardingProgress(Mutex<Sharding>);
+
+#[derive(Debug)]
+struct Sharding {
+    files: u64,
+    done: u64,
+    refused: u64,
+    last_line: Instant,
+}
+
+impl ShardingProgress {
+    /// Nothing done yet.
+    #[expect(clippy::new_without_default, reason = "it starts a clock")]
+    pub fn new() -> Self {
+        Self(Mutex::new(Sharding { files: 0, done: 0, refused: 0, last_line: Instant::now() }))
+    }
+}
+
+impl ShardProgress for ShardingProgress {
+    fn begin(&self, split: &str, files: u64, _bytes: u64, _shards: u32, _finished: u32) {
+        let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *state = Sharding { files, done: 0, refused: 0, last_line: Instant::now() };
+        say(&format!("{split}: {files} images"));
+    }
+
+    fn advance(&self, _bytes: u64, refused: Option<&Refused>) {
+        let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        state.done += 1;
+        state.refused += u64::from(refused.is_some());
+        if state.last_line.elapsed().as_secs_f64() >= LINE_SECONDS {
+            state.last_line = Instant::now();
+            say(&format!(
+                "{}/{} images in shards, {} refused",
+                state.done, state.files, state.refused
+            ));
+        }
+    }
+
+    fn note(&self, text: &str) {
+        say(text);
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "progress is for the person who waits")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}

@@ -1,0 +1,296 @@
+//! A run made ready: everything is opened and checked here, before step 0, so that what can go wrong goes
+//! wrong at once and in plain words. The loop itself is in [`crate::train`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use smog_model::{FeatureMemory, Optimizer, SmogModel};
+use smog_pipeline::source::Source;
+use smog_pipeline::stream::{BatchStream, Start, StreamMode};
+use tch::Device;
+
+use crate::checkpoint::{Checkpoint, CheckpointError, RunState, Store};
+use crate::data::DataSet;
+use crate::error::TrainError;
+use crate::eval::EvalStream;
+use crate::eval::knn::KnnData;
+use crate::folder::RunFolder;
+use crate::images::Normalizer;
+use crate::metrics::{Event, MetricsFile, RunFigures};
+use crate::progress::Progress;
+use crate::settings::RunConfig;
+use crate::threads::{ThreadBudget, device};
+use crate::timetable::Timetable;
+
+/// File name of the metrics within a run folder.
+pub const METRICS_FILE: &str = "metrics.jsonl";
+
+/// What is asked of this sitting; the run itself is described by its settings.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// The run folder.
+    pub run_dir: PathBuf,
+    /// Go on with the run that is there.
+    pub resume: bool,
+    /// Settings that may differ from the checkpoint's.
+    pub allow_change: Vec<String>,
+    /// Leave after so many steps, as if interrupted.
+    pub stop_after: Option<u64>,
+    /// Show no progress.
+    pub quiet: bool,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Position {
+    pub(crate) step: u64,
+    pub(crate) steps_since_reset: u64,
+    pub(crate) num_resets: u64,
+    pub(crate) last_loss: Option<f64>,
+    pub(crate) trained_seconds: f64,
+}
+
+/// A run that is ready to train.
+pub struct Session {
+    pub(crate) config: RunConfig,
+    pub(crate) options: RunOptions,
+    pub(crate) timetable: Timetable,
+    pub(crate) device: Device,
+    pub(crate) stream: BatchStream,
+    pub(crate) model: SmogModel,
+    pub(crate) optimizer: Optimizer,
+    /// Only with resets.
+    pub(crate) memory: Option<FeatureMemory>,
+    pub(crate) normalizer: Normalizer,
+    pub(crate) position: Position,
+    pub(crate) folder: RunFolder,
+    pub(crate) store: Store,
+    pub(crate) metrics: MetricsFile,
+    pub(crate) progress: Progress,
+    /// Only where k-NN is asked for during the run.
+    pub(crate) knn: Option<(KnnData, EvalStream)>,
+}
+
+impl Session {
+    /// Makes a run ready: a new one, or with [`RunOptions::resume`] one that goes on at its newest
+    /// checkpoint. `eval_data` is where k-NN finds its samples; the training data where it is `None`.
+    ///
+    /// # Errors
+    /// If settings and data do not fit together, the run folder cannot be used, the settings differ from the
+    /// checkpoint's, or a part cannot be opened. A new run has no folder then.
+    pub fn open(
+        config: RunConfig,
+        data: &DataSet,
+        eval_data: Option<&DataSet>,
+        options: RunOptions,
+    ) -> Result<Self, TrainError> {
+        let device = device(&config.run.device)?;
+        let source = data.open(&config.data.split)?;
+        let timetable = Timetable::new(&config, source.num_samples())?;
+        let threads = ThreadBudget::of_run(&config, device);
+        threads.apply();
+        let progress = Progress::new(timetable.scale.total_steps, options.quiet);
+        let knn = knn_data(&config, eval_data.unwrap_or(data))?;
+
+        let opened = options.resume.then(|| RunFolder::open(&options.run_dir)).transpose()?;
+        let checkpoint =
+            opened.as_ref().map(|folder| newest(folder, &progress)).transpose()?.flatten();
+        let changed = match &checkpoint {
+            Some(checkpoint) => compare(&config, &checkpoint.state, &options.allow_change)?,
+            None => Vec::new(),
+        };
+
+        let mut stream = config.stream.config(
+            config.augment.clone(),
+            config.run.batch_size,
+            config.run.seed,
+            StreamMode::Endless,
+        );
+        stream.workers = threads.decode;
+        let start =
+            checkpoint.as_ref().map_or(Start::Step(0), |found| Start::State(&found.state.stream));
+        let stream = BatchStream::open(Arc::clone(&source), stream, start)?;
+        let mut model = SmogModel::new(&config.model, config.run.seed, device)?;
+        let mut optimizer = Optimizer::new(&config.optimizer, model.parameters())?;
+        let mut memory = match timetable.memory {
+            0 => None,
+            capacity => Some(FeatureMemory::new(capacity as i64, config.model.dim, device)?),
+        };
+        let mut position = Position::default();
+        if let Some(Checkpoint { state, .. }) = &checkpoint {
+            position = Position {
+                step: state.step,
+                steps_since_reset: state.steps_since_reset,
+                num_resets: state.num_resets,
+                last_loss: state.last_loss,
+                trained_seconds: state.trained_seconds,
+            };
+        }
+        if let Some(checkpoint) = &checkpoint {
+            model.load_state(&checkpoint.tensors("model")?)?;
+            optimizer.load_state(&checkpoint.tensors("optimizer")?)?;
+            if let Some(memory) = &mut memory {
+                memory.load_state(&checkpoint.tensors("memory")?)?;
+            }
+        }
+
+        let folder = match opened {
+            Some(folder) => folder,
+            None => RunFolder::create(&options.run_dir, &config)?,
+        };
+        if checkpoint.is_some() {
+            folder.store(&config)?;
+        }
+        let path = folder.path().join(METRICS_FILE);
+        let mut metrics = MetricsFile::open(&path).map_err(TrainError::io("open", &path))?;
+        let figures = RunFigures {
+            step: position.step,
+            total_steps: timetable.scale.total_steps,
+            steps_per_epoch: timetable.scale.steps_per_epoch,
+            num_samples: source.num_samples(),
+            device: format!("{device:?}"),
+            torch_threads: threads.torch,
+            decode_threads: threads.decode,
+            chance_loss: timetable.chance_loss,
+            changed,
+            unix_seconds: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |time| time.as_secs()),
+        };
+        let event =
+            if position.step == 0 { Event::Start(&figures) } else { Event::Resume(&figures) };
+        metrics.write(&event).map_err(TrainError::io("write", &path))?;
+
+        let session = Self {
+            normalizer: Normalizer::new(device).map_err(TrainError::eval)?,
+            store: folder.checkpoints(config.run.keep_checkpoints),
+            config,
+            options,
+            timetable,
+            device,
+            stream,
+            model,
+            optimizer,
+            memory,
+            position,
+            folder,
+            metrics,
+            progress,
+            knn,
+        };
+        session.introduce(&*source, threads);
+        Ok(session)
+    }
+
+    /// Says what is about to happen, in a few lines.
+    fn introduce(&self, source: &dyn Source, threads: ThreadBudget) {
+        let (table, config) = (&self.timetable, &self.config);
+        let say = |line: String| self.progress.note(&line);
+        let num_parameters: i64 =
+            self.model.parameters().iter().map(|parameter| parameter.tensor.numel() as i64).sum();
+        say(format!("run folder: {}", self.folder.path().display()));
+        say(format!(
+            "data: {} samples, {} classes; {} steps per epoch, {} steps in all",
+            source.num_samples(),
+            source.classes().len(),
+            table.scale.steps_per_epoch,
+            table.scale.total_steps,
+        ));
+        say(format!(
+            "model: {} width {}, {:.2} M trained parameters, {} groups (chance loss ln K = {:.3}), on {:?}",
+            config.model.encoder.arch,
+            config.model.encoder.width,
+            num_parameters as f64 / 1e6,
+            config.model.groups.count,
+            table.chance_loss,
+            self.device,
+        ));
+        say(format!("threads: {threads}"));
+        say(format!("stream: {}", self.stream.memory()));
+        match table.reset_every {
+            Some(every) => say(format!(
+                "groups are made anew every {every} steps ({:.2} epochs) from a memory of {} features",
+                every as f64 / table.scale.steps_per_epoch as f64,
+                table.memory,
+            )),
+            None => say("groups are never made anew".to_owned()),
+        }
+        table.warnings.iter().for_each(|warning| say(format!("note: {warning}")));
+        if self.position.step > 0 {
+            say(format!("resuming after step {}", self.position.step));
+        }
+    }
+
+    /// What a checkpoint of this moment says beside its tensors.
+    pub(crate) fn state(&self) -> RunState {
+        let versions =
+            [("smog", env!("CARGO_PKG_VERSION")), ("tch", "0.24.0"), ("libtorch", "2.11.0")];
+        RunState {
+            version: RunState::VERSION,
+            step: self.position.step,
+            steps_since_reset: self.position.steps_since_reset,
+            num_resets: self.position.num_resets,
+            last_loss: self.position.last_loss,
+            trained_seconds: self.position.trained_seconds,
+            stream: self.stream.position(),
+            config_digest: self.config.digest(),
+            config: self.config.to_table(),
+            versions: versions.map(|(name, version)| (name.to_owned(), version.to_owned())).into(),
+            files: BTreeMap::new(),
+        }
+    }
+}
+
+/// The checkpoint to go on from; `None` where the run was stopped before its first, so it starts again.
+fn newest(folder: &RunFolder, progress: &Progress) -> Result<Option<Checkpoint>, TrainError> {
+    match folder.checkpoints(1).newest() {
+        Ok(checkpoint) => Ok(Some(checkpoint)),
+        Err(CheckpointError::None { path }) => {
+            progress.note(&format!(
+                "{} holds no complete checkpoint; the run starts at step 0",
+                path.display()
+            ));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Refuses settings that differ from the checkpoint's, unless allowed. Gives the allowed changes in words.
+fn compare(
+    config: &RunConfig,
+    state: &RunState,
+    allowed: &[String],
+) -> Result<Vec<String>, TrainError> {
+    let (accepted, refused): (Vec<_>, Vec<_>) = config
+        .differences(&state.config)
+        .into_iter()
+        .partition(|difference| allowed.contains(&difference.key));
+    if !refused.is_empty() {
+        return Err(TrainError::Changed { differences: refused });
+    }
+    Ok(accepted
+        .iter()
+        .map(|change| format!("{}: {} -> {}", change.key, change.saved, change.now))
+        .collect())
+}
+
+/// The samples for k-NN during the run, opened now so that a mistake shows before the first step.
+fn knn_data(
+    config: &RunConfig,
+    data: &DataSet,
+) -> Result<Option<(KnnData, EvalStream)>, TrainError> {
+    if config
+        .eval
+        .knn_every
+        .steps(crate::settings::Scale { batch_size: 1, steps_per_epoch: 1, total_steps: 1 })
+        .is_none()
+    {
+        return Ok(None);
+    }
+    let knn = data.knn(&config.eval.train_split, &config.eval.test_splits)?;
+    knn.check().map_err(TrainError::eval)?;
+    Ok(Some((knn, EvalStream::new(config))))
+}
