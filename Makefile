@@ -27,7 +27,7 @@ demo: build
 
 # Cargo's tests last, so that their summary closes the output.
 test: setup
-	$(PYTHON) -B scripts/test_setup.py
+	$(PYTHON) -B -m unittest discover -s scripts
 	$(CARGO) test --workspace
 
 test-interop: setup

@@ -35,5 +35,6 @@ pub mod render;
 pub mod runtime;
 pub mod sample;
 pub mod shard;
+pub mod sheet;
 pub mod source;
 pub mod stream;

@@ -45,8 +45,10 @@ pub struct FaultySource {
     pub corrupt: BTreeSet<u32>,
     /// One row is missing from each row group.
     pub short: bool,
-    reads: AtomicU64,
-    calls_in_fetch: AtomicU64,
+    /// Calls of `read` so far.
+    pub num_reads: AtomicU64,
+    /// Calls of `row_groups` from the dispatcher's thread so far.
+    pub num_calls_in_fetch: AtomicU64,
 }
 
 impl FaultySource {
@@ -58,14 +60,14 @@ impl FaultySource {
             panic_in_fetch: None,
             corrupt: BTreeSet::new(),
             short: false,
-            reads: AtomicU64::new(0),
-            calls_in_fetch: AtomicU64::new(0),
+            num_reads: AtomicU64::new(0),
+            num_calls_in_fetch: AtomicU64::new(0),
         }
     }
 
     /// Calls of `read`.
     pub fn reads(&self) -> u64 {
-        self.reads.load(Ordering::Relaxed)
+        self.num_reads.load(Ordering::Relaxed)
     }
 }
 
@@ -74,7 +76,7 @@ impl Source for FaultySource {
         if let Some(limit) = self.panic_in_fetch
             && thread::current().name() == Some(FETCH_THREAD)
         {
-            let call = self.calls_in_fetch.fetch_add(1, Ordering::Relaxed);
+            let call = self.num_calls_in_fetch.fetch_add(1, Ordering::Relaxed);
             assert!(call < limit, "the dispatcher breaks");
         }
         self.inner.row_groups()
@@ -93,7 +95,7 @@ impl Source for FaultySource {
     }
 
     fn read(&self, id: RowGroupId) -> Result<RowGroup, SourceError> {
-        let call = self.reads.fetch_add(1, Ordering::Relaxed);
+        let call = self.num_reads.fetch_add(1, Ordering::Relaxed);
         match self.read {
             Fault::Error(at) if call >= at => {
                 return Err(SourceError::Damaged {

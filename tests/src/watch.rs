@@ -17,6 +17,7 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// Runs a test of the pipeline alone. If it takes too long, says which stages still run and aborts, since a
 /// thread that hangs cannot be ended. Afterwards no thread of the pipeline may be left.
+#[expect(clippy::print_stderr, reason = "the last words of a test that hangs")]
 pub fn watched<T>(body: impl FnOnce() -> T) -> T {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let test = thread::current().name().unwrap_or("a test").to_owned();

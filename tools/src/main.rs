@@ -1,5 +1,6 @@
 //! `smog-tools`: makes, checks and shows data sets of image shards.
 
+mod bench;
 mod inspect;
 mod progress;
 mod shard;
@@ -34,6 +35,8 @@ enum Command {
     Verify(verify::Args),
     /// Show what is in a data set, and the views that training sees
     Inspect(inspect::Args),
+    /// Measure the pipeline, as a whole or one stage
+    Bench(bench::Args),
     /// Draw a labelled set of pictures, for trying things without data
     Synth(synth::Args),
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Shard(args) => shard::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Synth(args) => synth::run(args),
     };
     result.unwrap_or_else(|error| {

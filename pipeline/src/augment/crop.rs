@@ -33,9 +33,8 @@ impl CropResize {
         let whole = [x, y, width, height].iter().all(|value| value.fract() == 0.0);
         if whole {
             let (left, top) = (x as u32, y as u32);
-            let part =
-                TypedCroppedImage::from_ref(&source, left, top, width as u32, height as u32)
-                    .expect("the box was cut to the image");
+            let part = TypedCroppedImage::from_ref(&source, left, top, width as u32, height as u32)
+                .expect("the box was cut to the image");
             self.resizer.resize_typed(&part, &mut target, &options)
         } else {
             self.resizer.resize_typed(&source, &mut target, &options.crop(x, y, width, height))

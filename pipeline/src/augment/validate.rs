@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn impossible_settings_are_refused() {
-        let cases: [(&str, fn(&mut Recipe)); 9] = [
+        type Change = fn(&mut Recipe);
+        let cases: [(&str, Change); 9] = [
             ("views", |recipe| recipe.views.clear()),
             ("count", |recipe| recipe.views[0].count = 0),
             ("size", |recipe| recipe.views[0].size = 7),

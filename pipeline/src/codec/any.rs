@@ -37,13 +37,14 @@ pub(super) trait JpegBackend: Send {
 /// An image is refused rather than filled in: where data is missing or a library had to make up pixels, the
 /// sample is bad. Two rules make the libraries agree on most files before they begin: a JPEG without an end
 /// marker is cut off, as PIL has it, and sizes and number of scans that its bytes cannot hold are refused.
-/// Of what libjpeg-turbo warns of, only bytes without meaning between markers are let pass. Where libraries
+/// Of what libjpeg-turbo warns of, only what costs no pixels is let pass: bytes without meaning
+/// between markers, unknown versions, superfluous scan parameters. Where libraries
 /// still differ, libjpeg-turbo is the reference: *a sample is bad if and only if the reference decoder
 /// refuses it*. A GPU renderer that refuses more has to hand those images to it.
 ///
 /// A panic inside a library is caught and refuses the image.
 pub fn decoder(kind: DecoderKind, limits: DecodeLimits) -> Box<dyn ImageDecoder> {
-    Box::new(AnyDecoder { kind, limits, jpeg: None, scratch: Vec::new() })
+    Box::new(AnyDecoder { kind, limits, jpeg: None, scratch: Vec::new(), regular: Vec::new() })
 }
 
 struct AnyDecoder {
@@ -53,6 +54,8 @@ struct AnyDecoder {
     jpeg: Option<Box<dyn JpegBackend>>,
     /// Pixels before the conversion to RGB.
     scratch: Vec<u8>,
+    /// A file whose header had to be put in order.
+    regular: Vec<u8>,
 }
 
 impl ImageDecoder for AnyDecoder {
@@ -74,6 +77,7 @@ impl ImageDecoder for AnyDecoder {
                 let header = JpegHeader::parse(encoded)?;
                 check_size(header.width, header.height, meta, self.limits)?;
                 check_scans(encoded, &header)?;
+                let encoded = header.regular(encoded, &mut self.regular);
                 let mut backend = match self.jpeg.take() {
                     Some(backend) => backend,
                     None => new_backend(self.kind)?,

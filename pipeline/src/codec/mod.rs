@@ -113,3 +113,6 @@ impl CodecError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,13 +6,10 @@ use super::any::{JpegBackend, MAX_SCANS, reserve};
 use super::header::{JpegColour, JpegHeader};
 use super::{CodecError, Pixels, colour};
 
-/// What libjpeg says of data that it decoded in full in spite of an oddity. Everything else that it warns
-/// of means missing or made-up pixels.
-const HARMLESS: [&str; 3] = [
-    "extraneous bytes before marker",
-    "unknown JFIF revision number",
-    "Unknown Adobe color transform",
-];
+/// What libjpeg says of scans that it decoded in full in spite of an oddity. Everything else that it warns
+/// of means missing or made-up pixels. It reports its first warning only, so one of these can hide a worse.
+const HARMLESS: [&str; 2] =
+    ["extraneous bytes before marker", "Invalid SOS parameters for sequential JPEG"];
 
 /// One decompressor, kept from image to image with its tables and buffers.
 pub(super) struct Turbo {
@@ -40,6 +37,8 @@ impl JpegBackend for Turbo {
         self.decompressor.set_scaling_factor(factor).map_err(damaged)?;
         let width = factor.scale(header.width as usize);
         let height = factor.scale(header.height as usize);
+        // A warning here would keep `decompress` from decoding at all and must not be taken for one of its own.
+        self.decompressor.read_header(encoded).map_err(damaged)?;
         reserve(out, width as u32, height as u32, max_scale);
         let mut decode = |pixels: &mut [u8], format: PixelFormat| {
             let pitch = width * format.size();

@@ -119,3 +119,6 @@ fn useful_scale(plan: &SamplePlan) -> u32 {
     };
     [8, 4, 2].into_iter().find(|&scale| fits(scale)).unwrap_or(1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smog_pipeline::order::OrderSettings;
 use smog_pipeline::render::{BadSampleLimit, BadSamplePolicy};
-use smog_pipeline::runtime::{FailureCause, PipelineError};
+use smog_pipeline::runtime::PipelineError;
 use smog_pipeline::sample::SampleKey;
 use smog_pipeline::source::Source;
 use smog_pipeline::stream::{BatchStream, Next, Start, StreamConfig, StreamMode};
@@ -90,17 +90,12 @@ fn substitution_is_the_same_for_any_number_of_workers_and_after_a_restart() {
     });
 }
 
-fn failure(stream: &mut BatchStream) -> FailureCause {
+fn failure(stream: &mut BatchStream) -> String {
     for _ in 0..100 {
         match stream.next_batch() {
             Ok(Next::Batch(_)) => {}
             Ok(Next::End) => panic!("the stream ended"),
-            Err(PipelineError::Stage(failure)) => {
-                return Arc::try_unwrap(failure).map_or_else(
-                    |shared| FailureCause::Other(shared.cause.to_string()),
-                    |failure| failure.cause,
-                );
-            }
+            Err(PipelineError::Stage(failure)) => return failure.cause.to_string(),
             Err(error) => panic!("no stage: {error}"),
         }
     }
@@ -111,13 +106,12 @@ fn failure(stream: &mut BatchStream) -> FailureCause {
 fn more_bad_samples_than_allowed_stop_the_run_and_name_the_last() {
     watched(|| {
         let two = BadSamplePolicy { max: BadSampleLimit::Count(2), probation_samples: 0 };
-        let cause = failure(&mut open(&corrupt([3, 12, 30]), &in_order(two), 0)).to_string();
+        let cause = failure(&mut open(&corrupt([3, 12, 30]), &in_order(two), 0));
         assert!(cause.starts_with("3 of "), "{cause}");
         assert!(
-            cause.ends_with(
-                "the limit is 2 different samples; the last was synthetic/30.jpg: \
-                 not a JPEG, PNG or WebP: it begins with 6e 6f 20 69"
-            ) || cause.contains("synthetic/30.jpg"),
+            cause.contains(
+                "the limit is 2 different samples; the last was synthetic/30.jpg: not a JPEG"
+            ),
             "{cause}"
         );
         let mut borne = open(&corrupt([3, 12]), &in_order(two), 0);
@@ -142,7 +136,7 @@ fn a_rate_stops_the_run_only_after_its_probation() {
         let half = corrupt((0..70).filter(|sample| sample % 2 == 0));
         let mut stream = open(&half, &in_order(policy), 0);
         drop(next(&mut stream));
-        let cause = failure(&mut stream).to_string();
+        let cause = failure(&mut stream);
         assert!(cause.contains("the limit is 20% after the first 40"), "{cause}");
     });
 }
@@ -151,7 +145,7 @@ fn a_rate_stops_the_run_only_after_its_probation() {
 fn a_row_group_without_a_good_sample_stops_the_run() {
     watched(|| {
         let mut stream = open(&corrupt(7..14), &in_order(MANY), 0);
-        let cause = failure(&mut stream).to_string();
+        let cause = failure(&mut stream);
         assert!(
             cause.starts_with("none of the 7 samples of row group 1 can be decoded"),
             "{cause}"
@@ -165,7 +159,7 @@ fn the_first_bad_sample_stops_a_strict_stream() {
         let mut stream =
             BatchStream::open(corrupt([60]), in_order(BadSamplePolicy::FAIL), Start::Step(0))
                 .expect("it opens");
-        let cause = failure(&mut stream).to_string();
+        let cause = failure(&mut stream);
         assert!(cause.contains("synthetic/60.jpg"), "{cause}");
     });
 }

@@ -71,14 +71,14 @@ impl Scene {
         let span = sizes.high - sizes.low + 1;
         let (width, height) = (sizes.low + draw.below(span), sizes.low + draw.below(span));
 
-        let background = [colour(draw), colour(draw)];
+        let background = [dull(draw), dull(draw)];
         let background_direction = direction(draw);
-        let grain = between(draw, 0.05, 0.35);
-        let grain_size = between(draw, 2.0, 14.0);
-        let num_clutter = 2 + draw.below(5);
+        let grain = between(draw, 0.05, 0.2);
+        let grain_size = between(draw, 4.0, 10.0);
+        let num_clutter = draw.below(4);
         let clutter = (0..num_clutter).map(|_| draw_clutter(draw)).collect();
 
-        let radius = between(draw, 0.34, 0.52);
+        let radius = between(draw, 0.36, 0.6);
         let reach = 0.55 - 0.6 * radius;
         let centre = [between(draw, -reach, reach), between(draw, -reach, reach)];
         let to_object = object_matrix(draw, radius);
@@ -89,9 +89,9 @@ impl Scene {
         let light = direction(draw);
         let shading = between(draw, 0.1, 0.45);
         let shadow = [light[0] * -0.05, light[1] * -0.05];
-        let exposure = between(draw, 0.7, 1.25);
-        let vignette = between(draw, 0.0, 0.5);
-        let sensor_noise = between(draw, 0.0, 0.05);
+        let exposure = between(draw, 0.8, 1.2);
+        let vignette = between(draw, 0.0, 0.4);
+        let sensor_noise = between(draw, 0.0, 0.04);
         let salt = draw.bits32();
         let quality = 75 + draw.below(21) as u8;
         let subsampled = draw.chance(0.5);
@@ -147,8 +147,8 @@ fn draw_clutter(draw: &mut Draw) -> Clutter {
 /// Rotation, size, a mild squeeze and shear, as a view from aside gives.
 fn object_matrix(draw: &mut Draw, radius: f32) -> [[f32; 2]; 2] {
     let [cosine, sine] = direction(draw);
-    let squeeze = between(draw, 0.85, 1.15);
-    let shear = between(draw, -0.15, 0.15);
+    let squeeze = between(draw, 0.9, 1.1);
+    let shear = between(draw, -0.1, 0.1);
     let (across, along) = (squeeze / radius, 1.0 / (squeeze * radius));
     [
         [across * (cosine + shear * sine), across * (sine - shear * cosine)],
@@ -160,16 +160,25 @@ fn object_matrix(draw: &mut Draw, radius: f32) -> [[f32; 2]; 2] {
 fn texture_matrix(draw: &mut Draw, of: Class) -> ([[f32; 2]; 2], [f32; 2]) {
     use super::class::Texture;
     let [cosine, sine] = direction(draw);
-    let repeats = between(draw, 1.9, 3.4);
+    let repeats = between(draw, 2.0, 3.2);
     let shift = [draw.unit() as f32, draw.unit() as f32];
     let centred = matches!(of.texture, Texture::Rings | Texture::Rays | Texture::Spiral);
     let shift = if centred { shift.map(|s| (s - 0.5) * 0.6) } else { shift.map(|s| s * 16.0) };
     ([[repeats * cosine, repeats * sine], [-repeats * sine, repeats * cosine]], shift)
 }
 
-/// Any hue, saturation and brightness.
+/// Any hue and brightness, as paint has it.
 fn colour(draw: &mut Draw) -> Colour {
-    let (hue, saturation) = (draw.unit() as f32, between(draw, 0.05, 0.6));
+    tint(draw, 0.05, 0.6)
+}
+
+/// Any hue and brightness, as stone, sky and grass have it.
+fn dull(draw: &mut Draw) -> Colour {
+    tint(draw, 0.0, 0.3)
+}
+
+fn tint(draw: &mut Draw, least: f32, most: f32) -> Colour {
+    let (hue, saturation) = (draw.unit() as f32, between(draw, least, most));
     let value = between(draw, 0.15, 0.95);
     [0.0f32, 1.0 / 3.0, 2.0 / 3.0].map(|offset| {
         let wave = 0.5 + 0.5 * angle::cos(hue - offset);
@@ -180,8 +189,8 @@ fn colour(draw: &mut Draw) -> Colour {
 /// Two colours whose brightness differs enough for the pattern to be seen, either one the lighter.
 fn two_tones(draw: &mut Draw) -> [Colour; 2] {
     let pair = [colour(draw), colour(draw)];
-    let dark = between(draw, 0.1, 0.4);
-    let light = dark + between(draw, 0.25, 0.5);
+    let dark = between(draw, 0.08, 0.3);
+    let light = dark + between(draw, 0.35, 0.6);
     let targets = if draw.chance(0.5) { [dark, light] } else { [light, dark] };
     let fit = |colour: Colour, target: f32| {
         let brightness = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2];

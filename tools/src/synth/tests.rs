@@ -68,7 +68,7 @@ fn pixels_of_known_scenes_keep_their_digest() {
     }
     assert_eq!(
         hasher.finalize().to_hex().as_str(),
-        "87aa178fc26739124a908c954951b9b2ea2e1adc3c546f247297caf13613df16"
+        "d30624ae3bd8a520effed72bc0ac2e5fe12e2a5c5ebd20249d07c2255bba2717"
     );
 }
 

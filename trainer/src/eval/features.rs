@@ -67,14 +67,11 @@ impl EvalStream {
         let config = self.stream.config(self.recipe.clone(), self.batch_size, 0, StreamMode::Once);
         let mut stream = BatchStream::open(source, config, Start::Step(0))
             .context("cannot open the data for evaluation")?;
-        loop {
-            match stream.next_batch().context("reading the data for evaluation failed")? {
-                Next::Batch(batch) => {
-                    if !visit(&batch)? {
-                        return Ok(());
-                    }
-                }
-                Next::End => break,
+        while let Next::Batch(batch) =
+            stream.next_batch().context("reading the data for evaluation failed")?
+        {
+            if !visit(&batch)? {
+                return Ok(());
             }
         }
         stream.close().context("reading the data for evaluation failed")

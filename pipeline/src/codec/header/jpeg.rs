@@ -23,13 +23,16 @@ pub(crate) struct JpegHeader {
     pub(crate) components: u8,
     pub(crate) colour: JpegColour,
     pub(crate) progressive: bool,
-    subsampling: Subsampling,
+    pub(crate) subsampling: Subsampling,
     orientation: u8,
     exif: bool,
     adobe: bool,
     restart: bool,
     /// Offset of the first start-of-scan marker.
     pub(crate) first_scan: usize,
+    /// The header holds bytes without meaning, or a version or transform that libjpeg does not know; it
+    /// warns of both and is right to go on. See [`JpegHeader::regular`].
+    irregular: bool,
 }
 
 struct Frame {
@@ -48,15 +51,17 @@ impl JpegHeader {
         let cut_off = || damaged("the file ends within the header");
         let mut frame: Option<Frame> = None;
         let (mut exif, mut adobe, mut jfif, mut restart) = (None, None, false, false);
-        let mut at = 2;
+        let (mut at, mut irregular) = (2, false);
         loop {
             let offset = memchr_ff(encoded, at).ok_or_else(cut_off)?;
             let marker = *encoded.get(offset + 1).ok_or_else(cut_off)?;
+            irregular |= offset > at;
             at = offset + 1;
             match marker {
-                // Stuffing, fill bytes, and markers without a segment: TEM, RSTn, a second SOI.
-                0x00 | 0xFF => continue,
-                0x01 | 0xD0..=0xD8 => {
+                0xFF => continue,
+                // An escaped 0xFF outside a scan, and markers without a segment: TEM, RSTn, a second SOI.
+                0x00 | 0x01 | 0xD0..=0xD8 => {
+                    irregular = true;
                     at += 1;
                     continue;
                 }
@@ -77,6 +82,7 @@ impl JpegHeader {
                         adobe: adobe.is_some(),
                         restart,
                         first_scan: offset,
+                        irregular,
                     });
                 }
                 _ => {}
@@ -95,14 +101,49 @@ impl JpegHeader {
                     frame = Some(parse_frame(marker, segment)?);
                 }
                 0xDD => restart = u16_be(segment, 0).is_some_and(|interval| interval > 0),
-                0xE0 => jfif |= segment.starts_with(b"JFIF\0"),
+                0xE0 if segment.len() >= 14 && segment.starts_with(b"JFIF\0") => {
+                    jfif = true;
+                    irregular |= segment[5] != 1;
+                }
                 0xE1 if exif.is_none() => exif = segment.strip_prefix(b"Exif\0\0"),
                 0xEE if segment.len() >= 12 && segment.starts_with(b"Adobe") => {
                     adobe = Some(segment[11]);
+                    irregular |= segment[11] > 2;
                 }
                 _ => {}
             }
         }
+    }
+
+    /// The file without what is irregular in its header, made in `buffer` where that is needed. Libraries
+    /// stop at such things, or their warning would hide a serious one.
+    pub(crate) fn regular<'a>(&self, encoded: &'a [u8], buffer: &'a mut Vec<u8>) -> &'a [u8] {
+        if !self.irregular {
+            return encoded;
+        }
+        buffer.clear();
+        buffer.extend_from_slice(&encoded[..2]);
+        let mut at = 2;
+        while let Some(offset) = memchr_ff(&encoded[..self.first_scan], at) {
+            // `parse` walked the same way and found every segment whole.
+            let (marker, length) = (encoded[offset + 1], u16_be(encoded, offset + 2).unwrap_or(2));
+            if matches!(marker, 0x00 | 0x01 | 0xD0..=0xD8 | 0xFF) {
+                at = offset + if marker == 0xFF { 1 } else { 2 };
+                continue;
+            }
+            let start = buffer.len();
+            at = offset + 2 + usize::from(length);
+            buffer.extend_from_slice(&encoded[offset..at]);
+            let segment = &mut buffer[start + 4..];
+            if marker == 0xE0 && segment.starts_with(b"JFIF\0") && segment.len() >= 14 {
+                segment[5] = 1;
+            } else if marker == 0xEE && segment.starts_with(b"Adobe") && segment.len() >= 12 {
+                // What libjpeg takes an unknown transform for.
+                segment[11] = if segment[11] > 2 { self.components / 2 } else { segment[11] };
+            }
+        }
+        buffer.extend_from_slice(&encoded[self.first_scan..]);
+        buffer
     }
 
     pub(super) fn meta(&self, bytes: u32) -> ImageMeta {

@@ -69,3 +69,6 @@ fn u32_be(bytes: &[u8], at: usize) -> Option<u32> {
 fn u32_le(bytes: &[u8], at: usize) -> Option<u32> {
     u32_be(bytes, at).map(u32::swap_bytes)
 }
+
+#[cfg(test)]
+mod tests;

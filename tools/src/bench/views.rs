@@ -1,0 +1,80 @@
+//! The views of a bench, as typed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use smog_pipeline::augment::{Recipe, ViewRecipe};
+
+/// A recipe and the text that named it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Views {
+    text: String,
+    pub(super) recipe: Recipe,
+}
+
+impl fmt::Display for Views {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Views {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let recipe = match Recipe::preset(text) {
+            Some(recipe) => recipe,
+            None => counted(text).ok_or_else(|| {
+                format!(
+                    "expected counts and sides such as 2x224+4x96, or one of {}",
+                    Recipe::PRESETS.join(", ")
+                )
+            })?,
+        };
+        recipe.validate().map_err(|error| error.to_string())?;
+        Ok(Self { text: text.to_owned(), recipe })
+    }
+}
+
+/// `2x224+4x96`: the large views of the recipe `smog` in turn, then small ones.
+fn counted(text: &str) -> Option<Recipe> {
+    let mut parts = text.split('+').map(|part| {
+        let (count, size) = part.split_once('x')?;
+        Some((count.trim().parse::<u32>().ok()?, size.trim().parse::<u32>().ok()?))
+    });
+    let (count, size) = parts.next()??;
+    let pair = Recipe::smog().views;
+    let mut recipe = Recipe { views: Vec::new() };
+    for (index, view) in pair.iter().enumerate() {
+        let share = (count + 1 - index as u32) / 2;
+        if share > 0 {
+            recipe.views.push(ViewRecipe { count: share, size, ..view.clone() });
+        }
+    }
+    for part in parts {
+        let (count, size) = part?;
+        recipe = recipe.with_small(count, size);
+    }
+    Some(recipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_and_sides_make_a_recipe() {
+        let recipe = "3x160+4x96".parse::<Views>().expect("two kinds").recipe;
+        assert_eq!(recipe.view_sizes(), [160, 160, 160, 96, 96, 96, 96]);
+        assert_eq!(recipe.num_large(), 3);
+        assert_eq!("1x64".parse::<Views>().expect("one view").recipe.num_views(), 1);
+    }
+
+    #[test]
+    fn recipes_go_by_their_names_and_nonsense_is_refused() {
+        assert_eq!("smog".parse::<Views>().expect("known").recipe, Recipe::smog());
+        for text in ["", "2x", "x224", "0x224", "2x224+", "large", "2x4"] {
+            assert!(text.parse::<Views>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Whole runs: resumed, refused, interrupted. One program, since each test program links libtorch.
+
+#[cfg(test)]
+mod preflight;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod resume;
+#[cfg(test)]
+mod support;

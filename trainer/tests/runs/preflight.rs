@@ -1,0 +1,122 @@
+//! What is refused before step 0, in plain words, and leaves no run folder behind.
+
+use crate::support::{data, events, open, refused, tiny, train, within};
+
+fn assert_refused(sets: &'static [&'static str], parts: &'static [&'static str]) {
+    within(60, move || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        let message = refused(tiny(sets), &run, false);
+        for part in parts {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        assert!(!run.exists(), "a refused run leaves nothing behind");
+    });
+}
+
+#[test]
+fn fewer_samples_than_groups() {
+    assert_refused(&["model.groups.count=61"], &["model.groups.count = 61", "only 60 samples"]);
+}
+
+#[test]
+fn a_memory_smaller_than_the_groups() {
+    assert_refused(&["reset.memory=7"], &["7 features", "model.groups.count = 8"]);
+}
+
+#[test]
+fn a_batch_larger_than_the_set() {
+    assert_refused(&["run.batch_size=64"], &["run.batch_size = 64", "only 60 samples"]);
+}
+
+#[test]
+fn slots_over_the_memory_budget() {
+    assert_refused(
+        &[
+            "stream.memory_budget_mib=1",
+            "run.batch_size=60",
+            "augment.views.0.size=256",
+            "augment.views.1.size=256",
+        ],
+        &["does not fit in its memory budget"],
+    );
+}
+
+#[test]
+fn a_device_that_is_not_there() {
+    assert_refused(&["run.device=cuda:99"], &["run.device = cuda:99"]);
+}
+
+#[test]
+fn a_run_folder_that_is_taken_and_one_that_is_empty() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        let message = refused(tiny(&[]), &run, true);
+        assert!(message.contains("holds no run"), "{message}");
+        train(tiny(&[]), &run, false, Some(1));
+        let message = refused(tiny(&[]), &run, false);
+        assert!(
+            message.contains("already holds a run") && message.contains("--resume"),
+            "{message}"
+        );
+    });
+}
+
+#[test]
+fn two_processes_in_one_run_folder() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        let first = open(tiny(&[]), &run, false, None).unwrap();
+        let message = refused(tiny(&[]), &run, true);
+        assert!(message.contains("another smog-trainer"), "{message}");
+        drop(first);
+        train(tiny(&[]), &run, true, Some(1));
+    });
+}
+
+#[test]
+fn a_loss_that_is_not_a_number_stops_the_run_and_keeps_its_state_apart() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        let sets = ["schedule.lr_per_256=1e30", "schedule.warmup=never"];
+        let session = open(tiny(&sets), &run, false, None).unwrap();
+        let error = session.train(&Default::default()).unwrap_err().to_string();
+        assert!(error.contains("not a finite number at step"), "{error}");
+        assert_eq!(events(&run, "diverged").len(), 1);
+        let saved: Vec<_> = std::fs::read_dir(run.join("diverged")).unwrap().flatten().collect();
+        assert!(saved.iter().any(|entry| entry.path().join("samples.json").is_file()));
+        assert!(!run.join("checkpoints").exists(), "nothing resumes from it");
+    });
+}
+
+#[test]
+fn the_metrics_say_what_a_run_does() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        train(tiny(&["run.log_every=\"4 steps\""]), &run, false, Some(10));
+        let start = &events(&run, "start")[0];
+        assert_eq!(
+            (start["total_steps"].as_u64(), start["steps_per_epoch"].as_u64()),
+            (Some(40), Some(7))
+        );
+        assert_eq!(start["chance_loss"].as_f64(), Some(8f64.ln()));
+        let steps = events(&run, "step");
+        assert_eq!(
+            steps.iter().map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(),
+            [4, 8, 10]
+        );
+        for key in
+            ["mean_loss", "lr", "images_per_second", "data_wait_ratio", "effective_groups", "epoch"]
+        {
+            assert!(steps[0][key].is_number(), "{key}");
+        }
+        assert_eq!(events(&run, "checkpoint").len(), 1);
+        let end = &events(&run, "end")[0];
+        assert_eq!((end["step"].as_u64(), end["finished"].as_bool()), (Some(10), Some(false)));
+        assert_eq!(data(), smog_trainer::data::DataSet::Synthetic { count: 60, side: 32 });
+    });
+}

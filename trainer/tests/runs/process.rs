@@ -1,0 +1,180 @@
+//! The program itself: exit codes, signals, resume by command line.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_smog-trainer");
+const DEADLINE: Duration = Duration::from_secs(120);
+
+const TINY: &[&str] = &[
+    "run.batch_size=8",
+    "run.threads=1",
+    "run.device=cpu",
+    "run.log_every=\"1 steps\"",
+    "model.encoder.width=8",
+    "model.projector_hidden=16",
+    "model.predictor_hidden=16",
+    "model.dim=8",
+    "model.groups.count=8",
+    "augment.views.0.size=24",
+    "augment.views.1.size=24",
+    "eval.size=24",
+    "eval.resize=24",
+];
+
+fn command(run: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(BINARY);
+    command.args(["run", "--preset", "demo", "--data", "synthetic:60:32", "--run-dir"]).arg(run);
+    TINY.iter().for_each(|set| {
+        command.args(["--set", set]);
+    });
+    command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Waits with a deadline, so that a hang fails instead of hanging.
+fn wait(mut child: Child) -> Output {
+    let start = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if start.elapsed() > DEADLINE {
+            child.kill().unwrap();
+            panic!("not done within {DEADLINE:?}: {:?}", child.wait_with_output());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.wait_with_output().unwrap()
+}
+
+fn run(command: &mut Command) -> (Option<i32>, String) {
+    let output = wait(command.spawn().unwrap());
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").arg(name).arg(child.id().to_string()).status().unwrap().success());
+}
+
+/// Waits until the metrics hold this text; ends the process where that does not come to pass.
+fn wait_for(child: &mut Child, run: &Path, text: &str) {
+    let start = Instant::now();
+    let metrics = || std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+    while !metrics().contains(text) {
+        if start.elapsed() > DEADLINE || child.try_wait().unwrap().is_some() {
+            let _ = child.kill();
+            panic!("{text} was not reached: {}", metrics());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn the_first_interrupt_saves_and_leaves_with_its_code_and_the_run_can_be_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    for (name, step) in [("-INT", 3), ("-TERM", 6)] {
+        let mut command = match step {
+            3 => command(&path, &["--steps", "100000", "--set", "schedule.warmup=never"]),
+            _ => {
+                let mut command = Command::new(BINARY);
+                command
+                    .args(["run", "--resume"])
+                    .arg(&path)
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped());
+                command
+            }
+        };
+        let mut child = command.spawn().unwrap();
+        wait_for(&mut child, &path, &format!("\"event\":\"step\",\"step\":{step},"));
+        signal(&child, name);
+        let output = wait(child);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(75), "{text}");
+        assert!(text.contains("--resume"), "{text}");
+        assert!(path.join("checkpoints/latest").is_file());
+    }
+}
+
+#[test]
+fn a_second_interrupt_aborts() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    // The first step is under way when the run has said that it begins, and takes long enough for two signals.
+    let sets = [
+        "run.batch_size=60",
+        "augment.views.0.size=96",
+        "augment.views.1.size=96",
+        "model.encoder.stem=cifar",
+    ];
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    let mut child = command(&path, &sets).spawn().unwrap();
+    wait_for(&mut child, &path, "\"event\":\"start\"");
+    signal(&child, "-INT");
+    signal(&child, "-INT");
+    assert_eq!(wait(child).status.code(), Some(130));
+}
+
+#[test]
+fn a_finished_run_leaves_with_zero_and_a_wrong_call_with_two() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let (code, text) = run(&mut command(&path, &["--steps", "3"]));
+    assert_eq!(code, Some(0), "{text}");
+    for part in ["loss", "chance ln K = 2.079", "images/s", "data wait", "groups", "[schedule]"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let (code, text) = run(&mut command(&path, &["--steps", "3"]));
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("already holds a run"), "{text}");
+    let (code, text) = run(&mut command(&dir.path().join("other"), &["--set", "run.batchsize=3"]));
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("did you mean `run.batch_size`?"), "{text}");
+    assert_eq!(text.lines().count(), 1, "printed once: {text}");
+}
+
+#[test]
+fn a_run_is_evaluated_with_every_encoder_and_each_figure_names_its_metric() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let (code, text) = run(&mut command(&path, &["--steps", "3", "--quiet"]));
+    assert_eq!((code, text.as_str()), (Some(0), ""), "a quiet run says nothing");
+    let mut command = Command::new(BINARY);
+    command.args(["eval", "knn"]).arg(&path).args([
+        "--encoder",
+        "pixels,untrained,trained",
+        "--k",
+        "5",
+    ]);
+    let output = wait(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(text.lines().count(), 6, "{text}");
+    for part in
+        ["pixels", "untrained", "after 3 steps", "dino", "centred-cosine", "k = 5", "train -> test"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let json = std::fs::read_to_string(path.join("eval/knn-00000003-trained-dino.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (json["metric"].as_str(), json["encoder"].as_str()),
+        (Some("dino"), Some("trained"))
+    );
+}
+
+#[test]
+fn presets_are_listed_and_printed_with_their_comments() {
+    let print = |args: &[&str]| {
+        let output = Command::new(BINARY).arg("presets").args(args).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, text) = print(&[]);
+    assert_eq!(code, Some(0));
+    assert!(
+        ["demo", "cifar10-resnet18", "imagenet-resnet50"].iter().all(|name| text.contains(name)),
+        "{text}"
+    );
+    assert!(print(&["demo"]).1.contains("# ours"));
+    assert_eq!(print(&["dmo"]).0, Some(2));
+}

@@ -1,0 +1,171 @@
+//! A run that was stopped anywhere and resumed is the run that was never stopped, to the last bit.
+
+use std::path::Path;
+
+use crate::support::{events, losses, newest, refused, tiny, train, within};
+use smog_trainer::train::Outcome;
+
+/// The run that all others are compared with.
+fn whole(dir: &Path) {
+    assert_eq!(train(tiny(&[]), dir, false, None), Outcome::Finished);
+    let resets: Vec<u64> =
+        events(dir, "reset").iter().map(|line| line["step"].as_u64().unwrap()).collect();
+    assert_eq!(resets, [5, 14, 23, 32], "the tests below stop at some of these");
+    assert_eq!(losses(dir).len(), 40);
+}
+
+/// Asserts equal losses at every step and equal tensors at the end. Files are equal if and only if their
+/// digests are.
+fn assert_same(dir: &Path, reference: &Path, case: &str) {
+    assert_eq!(losses(dir), losses(reference), "{case}");
+    let (state, expected) = (newest(dir).state, newest(reference).state);
+    assert_eq!(state.step, 40, "{case}");
+    assert_eq!(state.files, expected.files, "{case}");
+    assert_eq!(state.files.len(), 3, "model, optimizer, memory");
+    assert_eq!(
+        (state.steps_since_reset, state.num_resets),
+        (expected.steps_since_reset, expected.num_resets)
+    );
+    assert_eq!(state.stream, expected.stream, "{case}");
+}
+
+#[test]
+fn a_run_stopped_at_any_step_and_resumed_is_the_whole_run_to_the_last_bit() {
+    within(300, || {
+        let dir = tempfile::tempdir().unwrap();
+        let reference = dir.path().join("whole");
+        whole(&reference);
+        // 5 and 14: in the step of a reset; 6: right after one; 7 and 21: epoch edges; 39: before the last step.
+        for stop in [1, 5, 6, 7, 14, 21, 33, 39] {
+            let run = dir.path().join(format!("stopped-{stop}"));
+            assert_eq!(train(tiny(&[]), &run, false, Some(stop)), Outcome::Interrupted);
+            assert_eq!(newest(&run).state.step, stop);
+            assert_eq!(train(tiny(&[]), &run, true, None), Outcome::Finished);
+            assert_same(&run, &reference, &format!("stopped after step {stop}"));
+        }
+        let run = dir.path().join("stopped-often");
+        train(tiny(&[]), &run, false, Some(4));
+        while newest(&run).state.step < 40 {
+            train(tiny(&[]), &run, true, Some(7));
+        }
+        assert_same(&run, &reference, "stopped every 7 steps");
+    });
+}
+
+#[test]
+fn a_run_killed_between_checkpoints_repeats_the_lost_steps_to_the_last_bit() {
+    within(120, || {
+        let dir = tempfile::tempdir().unwrap();
+        let (reference, run) = (dir.path().join("whole"), dir.path().join("killed"));
+        whole(&reference);
+        let config = || tiny(&["run.checkpoint_every=\"6 steps\""]);
+        train(config(), &run, false, Some(16));
+        // As a kill in step 16 while its checkpoint is written would leave it: that one half, the metrics'
+        // last line cut short.
+        let checkpoints = run.join("checkpoints");
+        std::fs::remove_file(checkpoints.join("step-00000016/state.json")).unwrap();
+        let metrics = run.join("metrics.jsonl");
+        let mut text = std::fs::read_to_string(&metrics).unwrap();
+        text.truncate(text.len() - 30);
+        std::fs::write(&metrics, text).unwrap();
+        assert_eq!(newest(&run).state.step, 12);
+        assert_eq!(train(config(), &run, true, None), Outcome::Finished);
+        let resumed: Vec<u64> =
+            events(&run, "resume").iter().map(|line| line["step"].as_u64().unwrap()).collect();
+        assert_eq!(resumed, [12]);
+        assert_same(&run, &reference, "killed in step 16");
+    });
+}
+
+#[test]
+fn k_nn_and_other_workers_on_the_way_change_no_step() {
+    within(120, || {
+        let dir = tempfile::tempdir().unwrap();
+        let (reference, run) = (dir.path().join("whole"), dir.path().join("other"));
+        whole(&reference);
+        let sets =
+            ["eval.knn_every=\"10 steps\"", "stream.workers=3", "stream.num_slots=5", "eval.k=5"];
+        // Three workers would leave libtorch's thread count as it is: one, as the budget has one core.
+        train(tiny(&sets), &run, false, Some(15));
+        train(tiny(&["stream.workers=2", "run.keep_checkpoints=1"]), &run, true, None);
+        assert_same(&run, &reference, "with evaluations and other workers");
+        let steps: Vec<u64> =
+            events(&run, "knn").iter().map(|line| line["step"].as_u64().unwrap()).collect();
+        assert_eq!(steps, [0, 0, 10, 10], "both metrics at the start and at step 10");
+    });
+}
+
+#[test]
+fn a_run_stopped_before_its_first_checkpoint_starts_again() {
+    within(120, || {
+        let dir = tempfile::tempdir().unwrap();
+        let (reference, run) = (dir.path().join("whole"), dir.path().join("early"));
+        whole(&reference);
+        train(tiny(&[]), &run, false, Some(3));
+        std::fs::remove_dir_all(run.join("checkpoints")).unwrap();
+        train(tiny(&[]), &run, true, None);
+        assert_same(&run, &reference, "started again");
+    });
+}
+
+#[test]
+fn settings_that_differ_from_the_checkpoint_are_refused_with_both_values() {
+    within(120, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        train(tiny(&[]), &run, false, Some(2));
+        let message =
+            refused(tiny(&["model.groups.count=9", "schedule.lr_per_256=0.5"]), &run, true);
+        assert!(message.contains("model.groups.count: 8 in the checkpoint, 9 now"), "{message}");
+        assert!(
+            message.contains("schedule.lr_per_256: 0.24 in the checkpoint, 0.5 now"),
+            "{message}"
+        );
+        assert!(message.contains("--allow-change"), "{message}");
+    });
+}
+
+#[test]
+fn a_change_that_was_allowed_is_taken_over_and_written_down() {
+    within(120, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        train(tiny(&[]), &run, false, Some(2));
+        let options = smog_trainer::session::RunOptions {
+            run_dir: run.clone(),
+            resume: true,
+            allow_change: vec!["run.length".to_owned()],
+            quiet: true,
+            ..Default::default()
+        };
+        let longer = tiny(&["run.length=\"4 steps\""]);
+        let session =
+            smog_trainer::session::Session::open(longer, &crate::support::data(), None, options)
+                .unwrap();
+        assert_eq!(session.train(&Default::default()).unwrap(), Outcome::Finished);
+        assert_eq!(newest(&run).state.step, 4);
+        assert_eq!(
+            events(&run, "resume")[0]["changed"][0],
+            "run.length: \"40 steps\" -> \"4 steps\""
+        );
+    });
+}
+
+#[test]
+fn the_stream_refuses_another_data_set() {
+    within(120, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        train(tiny(&[]), &run, false, Some(2));
+        let options = smog_trainer::session::RunOptions {
+            run_dir: run,
+            resume: true,
+            quiet: true,
+            ..Default::default()
+        };
+        let other = smog_trainer::data::DataSet::Synthetic { count: 61, side: 32 };
+        let error =
+            smog_trainer::session::Session::open(tiny(&[]), &other, None, options).err().unwrap();
+        assert!(error.to_string().contains("belongs to another stream"), "{error}");
+    });
+}
