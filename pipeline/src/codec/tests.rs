@@ -224,6 +224,9 @@ fn an_untidy_header_is_put_in_order_for_every_decoder() {
     assert_eq!(&untidy[6..11], b"JFIF\0");
     untidy[11] = 7; // an unknown version
     let tables = untidy.windows(2).position(|pair| pair == [0xFF, 0xDB]).unwrap();
+    let scan = untidy.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap();
+    assert_eq!(&untidy[scan + 11..scan + 14], [0, 63, 0]);
+    untidy[scan + 12] = 0;
     untidy.splice(tables..tables, [0, 1, 2, 0xFF, 0x00, 0xFF, 0xD0, 3]);
     for kind in DecoderKind::ALL {
         let expected = decode_with(kind, &clean, 1).unwrap();

@@ -7,9 +7,8 @@ use super::header::{JpegColour, JpegHeader};
 use super::{CodecError, Pixels, colour};
 
 /// What libjpeg says of scans that it decoded in full in spite of an oddity. Everything else that it warns
-/// of means missing or made-up pixels. It reports its first warning only, so one of these can hide a worse.
-const HARMLESS: [&str; 2] =
-    ["extraneous bytes before marker", "Invalid SOS parameters for sequential JPEG"];
+/// of means missing or made-up pixels. It reports its first warning only, so this one can hide a worse.
+const HARMLESS: &str = "extraneous bytes before marker";
 
 /// One decompressor, kept from image to image with its tables and buffers.
 pub(super) struct Turbo {
@@ -44,11 +43,7 @@ impl JpegBackend for Turbo {
             let pitch = width * format.size();
             let image = Image { pixels, width, pitch, height, format };
             match self.decompressor.decompress(encoded, image) {
-                Err(turbojpeg::Error::TurboJpegError(what))
-                    if HARMLESS.iter().any(|harmless| what.contains(harmless)) =>
-                {
-                    Ok(())
-                }
+                Err(turbojpeg::Error::TurboJpegError(what)) if what.contains(HARMLESS) => Ok(()),
                 result => result.map_err(damaged),
             }
         };

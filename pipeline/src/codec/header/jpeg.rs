@@ -4,6 +4,9 @@ use super::{damaged, exif, u16_be, unsupported};
 use crate::codec::CodecError;
 use crate::sample::{ImageFlags, ImageFormat, ImageMeta, Subsampling};
 
+/// Parameters of a scan that is not progressive. Some cameras write others, which mean nothing.
+const SEQUENTIAL: [u8; 3] = [0, 63, 0];
+
 /// How the stored components are to be read; decided as libjpeg does, for all decoders alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JpegColour {
@@ -30,8 +33,8 @@ pub(crate) struct JpegHeader {
     restart: bool,
     /// Offset of the first start-of-scan marker.
     pub(crate) first_scan: usize,
-    /// The header holds bytes without meaning, or a version or transform that libjpeg does not know; it
-    /// warns of both and is right to go on. See [`JpegHeader::regular`].
+    /// The header holds bytes without meaning, a version or transform that libjpeg does not know, or odd
+    /// parameters in the first scan; it warns of these and is right to go on. See [`JpegHeader::regular`].
     irregular: bool,
 }
 
@@ -70,6 +73,9 @@ impl JpegHeader {
                     let Some(frame) = frame else {
                         return Err(damaged("a scan comes before the frame header"));
                     };
+                    irregular |= !frame.progressive
+                        && scan_parameters(&encoded[offset..])
+                            .is_some_and(|found| found != SEQUENTIAL);
                     return Ok(Self {
                         width: frame.width,
                         height: frame.height,
@@ -142,7 +148,15 @@ impl JpegHeader {
                 segment[11] = if segment[11] > 2 { self.components / 2 } else { segment[11] };
             }
         }
+        let start = buffer.len();
         buffer.extend_from_slice(&encoded[self.first_scan..]);
+        if !self.progressive
+            && let Some(length) = u16_be(buffer, start + 2)
+            && let Some(parameters) = buffer.get_mut(start + usize::from(length) - 1..)
+            && let Some(parameters) = parameters.first_chunk_mut()
+        {
+            *parameters = SEQUENTIAL;
+        }
         buffer
     }
 
@@ -169,6 +183,12 @@ impl JpegHeader {
             bytes,
         }
     }
+}
+
+/// First and last coefficient and bit position of a scan; `scan` begins at its marker.
+fn scan_parameters(scan: &[u8]) -> Option<[u8; 3]> {
+    let length = usize::from(u16_be(scan, 2)?);
+    scan.get(length.checked_sub(1)?..)?.first_chunk().copied()
 }
 
 /// The rules of libjpeg's `default_decompress_parms`. `adobe` is the transform of the Adobe marker: 0 none,
