@@ -34,7 +34,9 @@ fn epoch(criterion: &mut Criterion) {
     ] {
         let order = order(settings, &groups, 1);
         let mut samples = Vec::new();
-        group.bench_function(name, |bencher| bencher.iter(|| order.fill(black_box(3), &mut samples)));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| order.fill(black_box(3), &mut samples))
+        });
     }
     let order = order(OrderSettings::Window { row_groups: 64 }, &groups, 1).epoch(3);
     let positions = Positions {
