@@ -87,11 +87,12 @@ impl Progress {
 
 fn line(figures: &StepFigures, timetable: &Timetable, num_groups: i64, left: Duration) -> String {
     let scale = timetable.scale;
+    let epochs = scale.total_steps as f64 / scale.steps_per_epoch as f64;
+    let decimals = if epochs.fract() == 0.0 { 0 } else { 2 };
     format!(
-        "epoch {:.2}/{:.0}  step {}/{}  loss {:.3} (chance ln K = {:.3})  {:.0} images/s  data wait {:.0} %  \
+        "epoch {:.2}/{epochs:.decimals$}  step {}/{}  loss {:.3} (chance ln K = {:.3})  {:.0} images/s  data wait {:.0} %  \
          groups {:.0}/{num_groups}  lr {:.4}  {} left",
         figures.epoch,
-        scale.total_steps as f64 / scale.steps_per_epoch as f64,
         figures.step,
         scale.total_steps,
         figures.mean_loss,
