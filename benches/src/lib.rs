@@ -1,1 +1,1 @@
-//! x
+//! Criterion benchmarks; see the files in `benches/`.

@@ -245,7 +245,8 @@ impl BatchStream {
         Ok(())
     }
 
-    /// Waits for the next batch.
+    /// Waits for the next batch. With as many batches held as there are slots, there is none to come before
+    /// one of them is dropped.
     ///
     /// # Errors
     /// The first failure of any stage; again at every later call.

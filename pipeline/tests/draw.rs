@@ -15,7 +15,8 @@ struct Case {
 }
 
 fn cases() -> Vec<(Case, Domain)> {
-    let cases: Vec<Case> = serde_json::from_str(include_str!("golden/draw.json")).unwrap();
+    let cases: Vec<Case> = serde_json::from_str(include_str!("golden/draw.json"))
+        .expect("the golden file is valid JSON");
     cases
         .into_iter()
         .map(|case| {

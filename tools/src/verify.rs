@@ -239,10 +239,10 @@ fn check_images(group: &RowGroup, place: &str, mut tools: Option<&mut Tools>, pr
             }
             Ok(_) => {}
         }
-        if let Some(tools) = tools.as_deref_mut() {
-            if let Err(error) = tools.decoder.decode(encoded, meta, 1, &mut tools.pixels) {
-                say(error.to_string());
-            }
+        if let Some(tools) = tools.as_deref_mut()
+            && let Err(error) = tools.decoder.decode(encoded, meta, 1, &mut tools.pixels)
+        {
+            say(error.to_string());
         }
     }
 }

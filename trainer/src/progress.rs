@@ -48,6 +48,15 @@ impl Progress {
         }
     }
 
+    /// Shows how far an evaluation within the run is.
+    pub fn evaluating(&self, progress: &mut EvalProgress, done: u64) {
+        match (progress.line(done), &self.bar) {
+            (Some(line), Some(bar)) => bar.set_message(line),
+            (Some(line), None) => self.note(&line),
+            (None, _) => {}
+        }
+    }
+
     /// The state after a stretch of steps.
     pub fn step(&mut self, figures: &StepFigures, timetable: &Timetable, num_groups: i64) {
         let seen = figures.step_seconds;
@@ -93,6 +102,36 @@ fn line(figures: &StepFigures, timetable: &Timetable, num_groups: i64, left: Dur
         figures.lr,
         HumanDuration(left),
     )
+}
+
+/// Progress of an evaluation: a line every few seconds, so that a long one does not look like a hang.
+#[derive(Debug)]
+pub struct EvalProgress {
+    num_samples: u64,
+    last_line: Instant,
+}
+
+impl EvalProgress {
+    /// Nothing of `num_samples` done yet.
+    pub fn new(num_samples: u64) -> Self {
+        Self { num_samples, last_line: Instant::now() }
+    }
+
+    /// The line to show now that `done` samples were encoded, if it is time for one.
+    pub fn line(&mut self, done: u64) -> Option<String> {
+        if self.last_line.elapsed().as_secs_f64() < LINE_SECONDS {
+            return None;
+        }
+        self.last_line = Instant::now();
+        Some(format!("evaluation: {done}/{} samples encoded", self.num_samples))
+    }
+
+    /// Shows that line on standard error.
+    pub fn show(&mut self, done: u64) {
+        if let Some(line) = self.line(done) {
+            say(&line);
+        }
+    }
 }
 
 /// Progress of sharding, for data that is a folder of images.

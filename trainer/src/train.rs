@@ -16,6 +16,7 @@ use crate::checkpoint::Store;
 use crate::error::TrainError;
 use crate::eval::knn::Metric;
 use crate::metrics::{Event, StepFigures};
+use crate::progress::EvalProgress;
 use crate::session::{METRICS_FILE, Session};
 use crate::signals::StopRequest;
 use crate::timetable::Timetable;
@@ -265,9 +266,12 @@ impl Session {
         let Some((data, stream)) = &self.knn else { return Ok(()) };
         let start = Instant::now();
         let (k, temperature) = (self.config.eval.k, self.config.eval.temperature);
-        let model = &self.model;
+        let (model, progress) = (&self.model, &self.progress);
+        let mut counter = EvalProgress::new(data.num_samples());
         let features = data
-            .features(stream, &self.normalizer, &|images| model.encode(images), &mut |_| {})
+            .features(stream, &self.normalizer, &|images| model.encode(images), &mut |done| {
+                progress.evaluating(&mut counter, done)
+            })
             .map_err(TrainError::eval)?;
         for metric in Metric::ALL {
             let result = features.evaluate(metric, k, temperature).map_err(TrainError::eval)?;

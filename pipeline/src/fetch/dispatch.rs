@@ -84,6 +84,8 @@ impl Dispatcher {
         residents: &mut Residents,
         cancel: &Cancel,
     ) -> Result<(), StageExit> {
+        let started = Instant::now();
+        let waited = self.counters.waited();
         let mut filling = self.counters.wait_output(|| self.slots.begin(step, cancel))?;
         let mut row = 0;
         while let Some(lease) = filling.next_row() {
@@ -103,7 +105,8 @@ impl Dispatcher {
             self.counters.wait_output(|| cancel.send(&self.jobs, job))?;
             row += 1;
         }
-        self.counters.count(u64::from(row), 0);
+        let waited = self.counters.waited().saturating_sub(waited);
+        self.counters.task(started.elapsed().saturating_sub(waited), u64::from(row), 0);
         Ok(())
     }
 

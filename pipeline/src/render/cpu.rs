@@ -39,9 +39,11 @@ impl Renderer for CpuRenderer {
     }
 
     fn scratch_bytes(&self, max_pixels: u64) -> u64 {
-        // The decoded image, and half as much again for what resizing keeps between its two passes.
+        // The decoded image, half as much again for what resizing keeps between its two passes, and the
+        // rotated image where there may be one.
+        let rotated = if self.settings.apply_exif { 2 } else { 0 };
         let pixels = max_pixels.min(self.settings.limits.max_pixels);
-        u64::from(self.workers) * pixels * 3 * 3 / 2
+        u64::from(self.workers) * pixels * 3 * (3 + rotated) / 2
     }
 
     fn start(

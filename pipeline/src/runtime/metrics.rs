@@ -127,6 +127,13 @@ impl StageCounters {
         self.inner.wait_input_nanos.fetch_add(nanos(waited), Relaxed);
     }
 
+    /// All time spent waiting so far.
+    pub fn waited(&self) -> Duration {
+        let nanos =
+            self.inner.wait_input_nanos.load(Relaxed) + self.inner.wait_output_nanos.load(Relaxed);
+        Duration::from_nanos(nanos)
+    }
+
     /// Runs `wait` and counts its time as waiting for somebody to take the result.
     pub fn wait_output<T>(&self, wait: impl FnOnce() -> T) -> T {
         let started = Instant::now();

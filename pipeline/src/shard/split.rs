@@ -116,6 +116,11 @@ pub(super) fn write_split(
     Ok(report)
 }
 
+/// Bytes that are read of a file: one over the limit is refused unread, and so takes neither memory nor time.
+fn read_bytes(listing: &SplitListing, file: u32, options: &ShardOptions) -> u64 {
+    Some(listing.bytes(file as usize)).filter(|&bytes| bytes <= options.max_file_bytes).unwrap_or(0)
+}
+
 /// What a worker hands over: the file's number and its content or the reason against it.
 type Checked = (u32, Result<(Vec<u8>, ImageMeta), Refusal>);
 
@@ -142,12 +147,8 @@ fn write_shards(
         let before = if place == 0 { 0 } else { ends[place - 1] };
         layout.files(missing[place])[item - before]
     };
-    // A file over the limit is refused unread and so takes no memory.
-    let bytes_of = |item: usize| {
-        let bytes = listing.bytes(file_of(item) as usize);
-        if bytes > options.max_file_bytes { 0 } else { bytes }
-    };
-    let total_bytes = (0..num_files).map(|item| listing.bytes(file_of(item) as usize)).sum();
+    let bytes_of = |item: usize| read_bytes(listing, file_of(item), options);
+    let total_bytes = (0..num_files).map(bytes_of).sum();
     let finished = (records.len() - missing.len()) as u32;
     progress.begin(&listing.split, num_files as u64, total_bytes, records.len() as u32, finished);
 
@@ -236,7 +237,7 @@ fn write_shard(
             .map_err(|message| ShardError::Panic { message })?
             .ok_or_else(|| ShardError::Panic { message: "the queue ended early".to_owned() })?;
         let path = listing.stored_path(file as usize);
-        let bytes = listing.bytes(file as usize);
+        let bytes = read_bytes(listing, file, options);
         match checked {
             Ok((bytes, meta)) => {
                 let label = listing.label(file as usize);

@@ -135,7 +135,8 @@ fn paint(image: u32, side: u32, seed: u64) -> Vec<u8> {
     let background = [0; 3].map(|_: u8| draw.uniform(20.0, 140.0));
     let tilt = draw.uniform(-60.0, 60.0);
     let strength = draw.uniform(150.0, 255.0);
-    let colour = if class % 2 == 0 { [strength, 40.0, 30.0] } else { [30.0, 60.0, strength] };
+    let colour =
+        if class.is_multiple_of(2) { [strength, 40.0, 30.0] } else { [30.0, 60.0, strength] };
     let centre = [draw.uniform(0.35, 0.65), draw.uniform(0.35, 0.65)];
     let radius = draw.uniform(0.15, 0.32);
     let mut pixels = Vec::with_capacity(3 * (side * side) as usize);

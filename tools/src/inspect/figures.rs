@@ -154,8 +154,7 @@ mod tests {
 
     #[test]
     fn histograms_begin_and_end_with_bins_that_hold_something() {
-        let mut figures = Figures::default();
-        figures.short_sides = [(1, 5), (3, 2)].into();
+        let mut figures = Figures { short_sides: [(1, 5), (3, 2)].into(), ..Figures::default() };
         let names: Vec<String> = figures.short_sides().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["33 to 64", "65 to 128", "129 to 224"]);
         figures.short_sides = [(9, 1)].into();

@@ -1,6 +1,7 @@
 //! `smog-tools inspect`: what is in a data set, without reading its images; and what training sees of some.
 
 mod figures;
+mod sheet;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,13 +26,30 @@ const BAR: usize = 40;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  smog-tools inspect imagenet-shards")]
+  smog-tools inspect imagenet-shards
+  smog-tools inspect imagenet-shards/train --sample 8 --out views.png
+  smog-tools inspect cifar-shards/train --sample 12 --preset cifar --out views.png
+
+The contact sheet has one row per sample: the image, then every view that training would see of it in the
+given epoch. The same seed gives the same views as a run.")]
 pub(crate) struct Args {
     /// Folder of a data set, or of one split
     dir: PathBuf,
-    /// Seed of the order whose mixing is measured
+    /// Draw the augmented views of so many samples
+    #[arg(long, value_name = "N", requires = "out")]
+    sample: Option<u32>,
+    /// PNG file for the contact sheet
+    #[arg(long, value_name = "FILE", requires = "sample")]
+    out: Option<PathBuf>,
+    /// Recipe for the views: smog, smog_multicrop, byol, lightly_smog, cifar or eval
+    #[arg(long, value_name = "NAME", default_value = "smog_multicrop")]
+    preset: String,
+    /// Seed of the views and of the choice of samples
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Epoch whose views are drawn
+    #[arg(long, default_value_t = 0)]
+    epoch: u32,
     /// Print every class
     #[arg(long)]
     all_classes: bool,
@@ -42,6 +60,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let folders = split_folders(&args.dir)?;
     for dir in &folders {
         inspect(dir, &args)?;
+    }
+    if let (Some(samples), Some(out)) = (args.sample, &args.out) {
+        // Of several splits, training uses the one called `train`.
+        let dir = folders.iter().find(|dir| dir.ends_with("train")).unwrap_or(&folders[0]);
+        let source = ParquetSource::open(dir)?;
+        let choice = sheet::Choice { samples, seed: args.seed, epoch: args.epoch };
+        let drawn = sheet::write(&source, &args.preset, choice, out)?;
+        tell(&format!("Wrote the views of {drawn} samples to {}", out.display()));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,10 +8,10 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use smog_trainer::data::{DataError, DataSet};
 use smog_trainer::error::TrainError;
-use smog_trainer::eval::EvalStream;
 use smog_trainer::eval::knn::{KnnResult, Metric};
+use smog_trainer::eval::{EvalStream, GroupPictures, draw_groups};
 use smog_trainer::images::Normalizer;
-use smog_trainer::progress::ShardingProgress;
+use smog_trainer::progress::{EvalProgress, ShardingProgress};
 use smog_trainer::settings::RunConfig;
 use smog_trainer::trained::{self, Trained};
 
@@ -29,6 +29,8 @@ pub(crate) struct Args {
 enum What {
     /// Weighted k-NN accuracy of the encoder's features
     Knn(KnnArgs),
+    /// A sheet of the images nearest to some of the groups
+    Groups(GroupsArgs),
 }
 
 /// Where the model comes from.
@@ -78,6 +80,27 @@ struct KnnArgs {
     encoder: Vec<Encoder>,
 }
 
+#[derive(clap::Args)]
+struct GroupsArgs {
+    #[command(flatten)]
+    source: Source,
+    /// PNG to write
+    #[arg(long, value_name = "FILE", default_value = "groups.png")]
+    out: PathBuf,
+    /// Split whose images are shown [default: data.split]
+    #[arg(long)]
+    split: Option<String>,
+    /// Groups to show, the fullest first
+    #[arg(long, default_value_t = 12)]
+    groups: usize,
+    /// Images of each group
+    #[arg(long, default_value_t = 10)]
+    images: usize,
+    /// Samples to look at, from the start of the split
+    #[arg(long, default_value_t = 20_000)]
+    samples: u64,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 enum Encoder {
@@ -116,6 +139,7 @@ struct Report<'a> {
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     match args.what {
         What::Knn(args) => knn(&args)?,
+        What::Groups(args) => groups(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -159,6 +183,7 @@ fn knn(args: &KnnArgs) -> Result<()> {
         }
         let knn = data.knn(bank, &test_splits).map_err(TrainError::from)?;
         let start = Instant::now();
+        let mut progress = EvalProgress::new(knn.num_samples());
         let features = match encoder {
             Encoder::Pixels => {
                 let normalizer = Normalizer::new(tch::Device::Cpu)?;
@@ -166,7 +191,7 @@ fn knn(args: &KnnArgs) -> Result<()> {
                     &pixel_stream(&config),
                     &normalizer,
                     &|images| images.flatten(1, -1),
-                    &mut |_| {},
+                    &mut |done| progress.show(done),
                 )?
             }
             Encoder::Trained | Encoder::Untrained => {
@@ -175,7 +200,7 @@ fn knn(args: &KnnArgs) -> Result<()> {
                     &EvalStream::new(&config),
                     &normalizer,
                     &|images| model.encode(images),
-                    &mut |_| {},
+                    &mut |done| progress.show(done),
                 )?
             }
         };
@@ -213,6 +238,41 @@ fn pixel_stream(config: &RunConfig) -> EvalStream {
     config.eval.size = size.min(PIXEL_SIDE);
     config.eval.resize = (resize * config.eval.size).div_ceil(size.max(1));
     EvalStream::new(&config)
+}
+
+#[expect(clippy::print_stdout, reason = "the output of the command")]
+fn groups(args: &GroupsArgs) -> Result<()> {
+    let Trained { config, model, step } = args.source.load(Encoder::Trained)?;
+    let (data, _) = args.source.data(&config)?;
+    let split = args.split.as_ref().unwrap_or(&config.data.split);
+    let source = data.open(split).map_err(TrainError::from)?;
+    let pictures = GroupPictures {
+        num_groups: args.groups,
+        num_images: args.images,
+        num_samples: args.samples,
+    };
+    let normalizer = Normalizer::new(model.device())?;
+    let mut progress = EvalProgress::new(source.num_samples().min(args.samples));
+    let report = draw_groups(
+        &model,
+        &source,
+        &EvalStream::new(&config),
+        &normalizer,
+        pictures,
+        &args.out,
+        &mut |done| progress.show(done),
+    )?;
+    let purity = report
+        .purity
+        .map_or_else(String::new, |purity| format!(", purity {:.1} %", 100.0 * purity));
+    println!(
+        "{}: {} of {} groups hold one of {} images after {step} steps{purity}",
+        args.out.display(),
+        report.num_used,
+        report.num_groups,
+        report.num_samples,
+    );
+    write(&args.source.run, &format!("groups-{step:08}"), &report)
 }
 
 /// Writes a result into the run folder.

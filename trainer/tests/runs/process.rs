@@ -164,6 +164,23 @@ fn a_run_is_evaluated_with_every_encoder_and_each_figure_names_its_metric() {
 }
 
 #[test]
+fn the_groups_of_a_run_are_drawn_as_a_sheet() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (dir.path().join("run"), dir.path().join("groups.png"));
+    let (code, text) = run(&mut command(&path, &["--steps", "6", "--quiet"]));
+    assert_eq!(code, Some(0), "{text}");
+    let mut command = Command::new(BINARY);
+    command.args(["eval", "groups"]).arg(&path).arg("--out").arg(&out);
+    let output = wait(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("of 8 groups hold one of 60 images"),
+        "{output:?}"
+    );
+    assert_eq!(&std::fs::read(out).unwrap()[..8], b"\x89PNG\r\n\x1a\n");
+}
+
+#[test]
 fn presets_are_listed_and_printed_with_their_comments() {
     let print = |args: &[&str]| {
         let output = Command::new(BINARY).arg("presets").args(args).output().unwrap();

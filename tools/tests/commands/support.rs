@@ -1,5 +1,5 @@
 //! What the tests of the commands share: folders of images, running the program, looking at results.
-#![expect(dead_code, reason = "each test file uses a part of it")]
+#![expect(clippy::unwrap_used, reason = "a failure in here is a failed test")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,19 +11,19 @@ use jpeg_encoder::{ColorType, Encoder};
 use serde_json::{Value, json};
 
 /// A temporary folder.
-pub struct Folder(tempfile::TempDir);
+pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    pub fn path(&self, relative: &str) -> String {
+    pub(crate) fn path(&self, relative: &str) -> String {
         self.0.path().join(relative).to_str().unwrap().to_owned()
     }
 
     /// Class folders with small JPEGs of different sizes.
-    pub fn classes(&self, root: &str, classes: &[&str], per_class: u32) {
+    pub(crate) fn classes(&self, root: &str, classes: &[&str], per_class: u32) {
         for (label, class) in classes.iter().enumerate() {
             let dir = self.0.path().join(root).join(class);
             fs::create_dir_all(&dir).unwrap();
@@ -36,7 +36,7 @@ impl Folder {
 }
 
 /// A JPEG of coloured noise.
-pub fn jpeg(width: u16, height: u16, seed: u32) -> Vec<u8> {
+pub(crate) fn jpeg(width: u16, height: u16, seed: u32) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12345);
     let pixels: Vec<u8> = (0..u32::from(width) * u32::from(height) * 3)
         .map(|_| {
@@ -51,19 +51,19 @@ pub fn jpeg(width: u16, height: u16, seed: u32) -> Vec<u8> {
 
 /// What came of a run of the program.
 #[derive(Debug)]
-pub struct Run {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs the program; five minutes are a hang.
-pub fn tools(args: &[&str]) -> Run {
+pub(crate) fn tools(args: &[&str]) -> Run {
     tools_in_time(args, Duration::from_secs(300))
 }
 
 /// Runs the program and fails where it takes longer.
-pub fn tools_in_time(args: &[&str], limit: Duration) -> Run {
+pub(crate) fn tools_in_time(args: &[&str], limit: Duration) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_smog-tools"))
         .args(args)
         .stdin(Stdio::null())
@@ -89,12 +89,12 @@ pub fn tools_in_time(args: &[&str], limit: Duration) -> Run {
 }
 
 /// The manifest in a folder.
-pub fn manifest(dir: &str) -> Value {
+pub(crate) fn manifest(dir: &str) -> Value {
     serde_json::from_slice(&fs::read(format!("{dir}/manifest.json")).unwrap()).unwrap()
 }
 
 /// All visible files of a folder by name.
-pub fn contents(dir: &str) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn contents(dir: &str) -> BTreeMap<String, Vec<u8>> {
     fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap())
@@ -105,12 +105,17 @@ pub fn contents(dir: &str) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Names of the shards in a folder, sorted.
-pub fn shards(dir: &str) -> Vec<String> {
+pub(crate) fn shards(dir: &str) -> Vec<String> {
     contents(dir).into_keys().filter(|name| name.ends_with(".parquet")).collect()
 }
 
 /// Writes the record of a finished shard, with what the finished data set's manifest says of it.
-pub fn write_record(dir: &str, index: usize, finished: &BTreeMap<String, Vec<u8>>, shard: &str) {
+pub(crate) fn write_record(
+    dir: &str,
+    index: usize,
+    finished: &BTreeMap<String, Vec<u8>>,
+    shard: &str,
+) {
     let manifest: Value = serde_json::from_slice(&finished["manifest.json"]).unwrap();
     let entry = manifest["shards"].as_array().unwrap().iter().find(|entry| entry["file"] == shard);
     let record = json!({

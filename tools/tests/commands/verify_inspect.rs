@@ -1,10 +1,8 @@
 //! `smog-tools verify` finds what was done to a data set, `smog-tools inspect` shows what is in it.
 
-mod support;
-
 use std::fs;
 
-use support::{Folder, jpeg, shards, tools};
+use crate::support::{Folder, jpeg, shards, tools};
 
 fn data_set(folder: &Folder) -> String {
     folder.classes("src", &["ant", "bee", "cow"], 30);
@@ -77,7 +75,7 @@ fn what_is_no_data_set_is_refused_by_both() {
 }
 
 #[test]
-fn inspect_counts_images_and_classes() {
+fn inspect_counts_classes_and_draws_the_views() {
     let folder = Folder::new();
     let out = data_set(&folder);
     let run = tools(&["inspect", &out]);
@@ -87,4 +85,16 @@ fn inspect_counts_images_and_classes() {
     {
         assert!(run.stdout.contains(text), "{text}: {}", run.stdout);
     }
+    let sheet = folder.path("views.png");
+    let args = ["inspect", &out, "--sample", "3", "--preset", "cifar", "--out", &sheet];
+    let run = tools(&args);
+    assert_eq!(run.code, 0, "{run:?}");
+    let first = fs::read(&sheet).unwrap();
+    assert_eq!(&first[..8], b"\x89PNG\r\n\x1a\n");
+    assert_eq!(tools(&args).code, 0);
+    assert_eq!(fs::read(&sheet).unwrap(), first, "the same seed gives the same views");
+    assert_eq!(tools(&[&args[..], &["--epoch", "1"]].concat()).code, 0);
+    assert_ne!(fs::read(&sheet).unwrap(), first, "another epoch gives others");
+    let run = tools(&["inspect", &out, "--sample", "3", "--preset", "simclr", "--out", &sheet]);
+    assert!(run.code == 1 && run.stderr.contains("smog_multicrop"), "{run:?}");
 }

@@ -1,13 +1,11 @@
 //! `smog-tools shard` as a person runs it: layouts, reports, exit codes, kills and repetitions.
 
-mod support;
-
 use std::fs;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use support::{Folder, contents, jpeg, manifest, tools, tools_in_time};
+use crate::support::{Folder, contents, jpeg, manifest, tools, tools_in_time};
 
 #[test]
 fn an_imagenet_layout_becomes_two_splits_beside_the_source() {
@@ -178,11 +176,11 @@ fn finished_shards_are_not_written_again() {
     // What a kill before the last shard leaves: no manifest, no record and half a file for the last shard.
     let partial = format!("{out}/.train.partial");
     fs::rename(format!("{out}/train"), &partial).unwrap();
-    let shards = support::shards(&partial);
+    let shards = crate::support::shards(&partial);
     fs::remove_file(format!("{partial}/manifest.json")).unwrap();
     for (index, shard) in shards.iter().enumerate() {
         if index + 1 < shards.len() {
-            support::write_record(&partial, index, &expected, shard);
+            crate::support::write_record(&partial, index, &expected, shard);
         } else {
             fs::rename(format!("{partial}/{shard}"), format!("{partial}/{shard}.tmp")).unwrap();
         }

@@ -1,0 +1,112 @@
+//! The contact sheet: samples with the views that training sees of them.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use smog_pipeline::augment::{CropBox, Recipe, SamplePlan, ViewPlan};
+use smog_pipeline::draw::{Domain, Draw};
+use smog_pipeline::render::sample::{RenderSettings, RenderTimings, RowViews, SampleRenderer};
+use smog_pipeline::sample::{Ordinal, RowGroupId, SampleId, SampleKey};
+use smog_pipeline::sheet::{Tile, write_sheet};
+use smog_pipeline::source::{ParquetSource, Source as _};
+
+/// Most samples on one sheet.
+const MAX_SAMPLES: u32 = 256;
+
+/// Which samples and which of their views.
+#[derive(Clone, Copy)]
+pub(super) struct Choice {
+    pub(super) samples: u32,
+    pub(super) seed: u64,
+    pub(super) epoch: u32,
+}
+
+/// Writes the sheet and says how many samples are on it. Each row begins with the whole image, squeezed
+/// into a square.
+pub(super) fn write(
+    source: &ParquetSource,
+    preset: &str,
+    choice: Choice,
+    out: &Path,
+) -> anyhow::Result<usize> {
+    let Some(recipe) = Recipe::preset(preset) else {
+        bail!("there is no preset `{preset}`; there is {}", Recipe::PRESETS.join(", "));
+    };
+    recipe.validate()?;
+    let settings = RenderSettings::default();
+    let mut renderer = SampleRenderer::new(&settings);
+    let mut plan = SamplePlan::default();
+    let mut rows = Vec::new();
+    let mut labels = Vec::new();
+    for sample in chosen(source, choice) {
+        let index = source.row_groups().partition_point(|info| info.first_sample <= sample) - 1;
+        let group = source.read(RowGroupId(index as u32))?;
+        let row = sample.0 - group.first_sample.0;
+        let (meta, path) = (group.metas[row as usize], &group.paths[row as usize]);
+        let key = SampleKey { epoch: choice.epoch, ordinal: Ordinal(0), sample, attempt: 0 };
+        let shown = settings.displayed(&meta);
+        recipe.draw(choice.seed, &key, &shown, &mut plan);
+        let whole = ViewPlan {
+            size: recipe.view_sizes().into_iter().max().unwrap_or(224),
+            crop: CropBox {
+                x: 0.0,
+                y: 0.0,
+                width: f64::from(shown.width),
+                height: f64::from(shown.height),
+            },
+            flip: false,
+            jitter: None,
+            gray: false,
+            blur: None,
+            solarize: None,
+        };
+        plan.views.insert(0, whole);
+        let mut views = Views::for_plan(&plan);
+        renderer
+            .render(group.encoded(row), &meta, &plan, &mut views, &mut RenderTimings::default())
+            .with_context(|| format!("cannot show sample {} ({path})", sample.0))?;
+        rows.push(views);
+        let class = usize::try_from(group.labels[row as usize])
+            .ok()
+            .and_then(|label| source.classes().get(label));
+        labels.push(match class {
+            Some(class) => format!("{} {class}", sample.0),
+            None => format!("{} {path}", sample.0),
+        });
+    }
+    let tiles: Vec<Vec<Tile<'_>>> = rows.iter().map(Views::tiles).collect();
+    write_sheet(out, &tiles, &labels).with_context(|| format!("cannot write {}", out.display()))?;
+    Ok(tiles.len())
+}
+
+/// Distinct samples, drawn by the seed, in ascending order.
+fn chosen(source: &ParquetSource, choice: Choice) -> Vec<SampleId> {
+    let total = source.num_samples() as u32; // the manifest was validated: it fits
+    let wanted = choice.samples.clamp(1, MAX_SAMPLES).min(total);
+    let mut draw = Draw::new(choice.seed, Domain::Selection, [0; 5]);
+    let mut found = std::collections::BTreeSet::new();
+    while (found.len() as u32) < wanted {
+        found.insert(SampleId(draw.below(total)));
+    }
+    found.into_iter().collect()
+}
+
+/// Pixels of all views of one sample.
+struct Views(Vec<(u32, Vec<u8>)>);
+
+impl Views {
+    fn for_plan(plan: &SamplePlan) -> Self {
+        let pixels = |view: &ViewPlan| vec![0; 3 * (view.size * view.size) as usize];
+        Self(plan.views.iter().map(|view| (view.size, pixels(view))).collect())
+    }
+
+    fn tiles(&self) -> Vec<Tile<'_>> {
+        self.0.iter().map(|(side, pixels)| Tile { pixels, side: *side }).collect()
+    }
+}
+
+impl RowViews for Views {
+    fn view(&mut self, index: usize) -> &mut [u8] {
+        &mut self.0[index].1
+    }
+}
