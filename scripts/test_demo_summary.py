@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 import unittest
 from pathlib import Path
@@ -30,7 +32,8 @@ class Table(unittest.TestCase):
         self.assertEqual(lines[3].split(), ["chance", "8.3", "%"])
 
     def test_a_folder_without_figures_is_an_error(self):
-        self.assertEqual(demo_summary.main(Path("/nonexistent")), 1)
+        with contextlib.redirect_stderr(io.StringIO()):
+            self.assertEqual(demo_summary.main(Path("/nonexistent")), 1)
 
 
 if __name__ == "__main__":

@@ -190,10 +190,12 @@ import signal, sys, time
 sys.path.insert(0, {str(Path(setup.__file__).parent)!r}); sys.path.insert(0, {str(Path(__file__).parent)!r})
 import setup, test_setup
 from pathlib import Path
+# A shell's background job starts with SIGINT ignored, and the tests may run in one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def fetch(wheels, folder):
     (folder / "half.whl").write_bytes(b"half")
     print("fetching", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 setup.set_up = lambda *_: setup.install_libtorch(Path({str(self.cache)!r}), test_setup.recipe(), fetch, 10**12)
 sys.exit(setup.main([]))
 """
@@ -202,9 +204,11 @@ sys.exit(setup.main([]))
                 [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
             self.addCleanup(child.stdout.close)
+            self.addCleanup(child.wait)
+            self.addCleanup(child.kill)
             self.assertEqual(child.stdout.readline(), b"fetching\n")
             child.send_signal(number)
-            self.assertEqual(child.wait(timeout=30), code)
+            self.assertEqual(child.wait(timeout=120), code)
             self.assertEqual(self.left_in_cache(), [])
 
     def test_two_set_ups_at_once_download_once(self):
@@ -223,7 +227,7 @@ setup.install_libtorch(Path({str(self.cache)!r}), test_setup.recipe(), fetch, 10
         children = [
             subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL) for _ in range(3)
         ]
-        self.assertEqual([child.wait(timeout=60) for child in children], [0, 0, 0])
+        self.assertEqual([child.wait(timeout=120) for child in children], [0, 0, 0])
         self.assertEqual(calls.read_text(), "x")
 
 
