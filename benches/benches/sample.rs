@@ -1,0 +1,86 @@
+//! One sample: decoding by each decoder, and all views of the default recipe.
+//!
+//! The images are generated (400 pixels a side), so that the benchmark runs anywhere; figures on photographs
+//! come from `smog-tools bench stage`.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use smog_pipeline::augment::{Recipe, SamplePlan};
+use smog_pipeline::codec::{DecodeLimits, DecoderKind, Pixels, decoder};
+use smog_pipeline::render::sample::{RenderSettings, RenderTimings, RowViews, SampleRenderer};
+use smog_pipeline::sample::{Ordinal, RowGroupId, SampleId, SampleKey};
+use smog_pipeline::source::{RowGroup, Source, SyntheticSource};
+
+const NUM_SAMPLES: u32 = 16;
+const SIDE: u32 = 400;
+
+fn images() -> RowGroup {
+    SyntheticSource::new(NUM_SAMPLES, NUM_SAMPLES, SIDE, 1)
+        .read(RowGroupId(0))
+        .expect("generated images can be read")
+}
+
+fn decode(criterion: &mut Criterion) {
+    let images = images();
+    let mut group = criterion.benchmark_group("decode_16x400x400");
+    group.throughput(Throughput::Elements(NUM_SAMPLES.into()));
+    for kind in DecoderKind::ALL {
+        let mut decoder = decoder(kind, DecodeLimits::default());
+        let mut pixels = Pixels::default();
+        group.bench_function(BenchmarkId::from_parameter(kind), |bencher| {
+            bencher.iter(|| {
+                for row in 0..images.rows() {
+                    decoder
+                        .decode(images.encoded(row), &images.metas[row as usize], 1, &mut pixels)
+                        .expect("a generated image is whole");
+                }
+                black_box(pixels.data.len())
+            });
+        });
+    }
+}
+
+/// Memory for the views of one sample.
+struct Views(Vec<Vec<u8>>);
+
+impl RowViews for Views {
+    fn view(&mut self, index: usize) -> &mut [u8] {
+        &mut self.0[index]
+    }
+}
+
+fn render(criterion: &mut Criterion) {
+    let images = images();
+    let mut group = criterion.benchmark_group("render_16x400x400");
+    group.throughput(Throughput::Elements(NUM_SAMPLES.into()));
+    for (name, recipe) in
+        [("2x224", Recipe::smog()), ("2x224+4x96", Recipe::smog().with_small(4, 96))]
+    {
+        let mut renderer = SampleRenderer::new(&RenderSettings::default());
+        let sizes = recipe.view_sizes();
+        let mut views =
+            Views(sizes.iter().map(|side| vec![0; 3 * (side * side) as usize]).collect());
+        let mut plan = SamplePlan::default();
+        let mut timings = RenderTimings::default();
+        let mut epoch = 0;
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                epoch += 1;
+                for row in 0..images.rows() {
+                    let meta = images.metas[row as usize];
+                    let ordinal = Ordinal(row.into());
+                    let key = SampleKey { epoch, ordinal, sample: SampleId(row), attempt: 0 };
+                    recipe.draw(0, &key, &meta, &mut plan);
+                    renderer
+                        .render(images.encoded(row), &meta, &plan, &mut views, &mut timings)
+                        .expect("a generated image is whole");
+                }
+                black_box(&views.0[0]);
+            });
+        });
+    }
+}
+
+criterion_group!(benches, decode, render);
+criterion_main!(benches);
