@@ -1,8 +1,11 @@
 use super::*;
 use crate::settings::RawConfig;
 
+/// The demo's settings with 40 groups, so that the numbers below are those of this file.
 fn with(sets: &[&str]) -> RunConfig {
-    sets.iter()
+    ["model.groups.count=40"]
+        .iter()
+        .chain(sets)
         .fold(RawConfig::preset("demo").unwrap(), |raw, set| raw.with_set(set).unwrap())
         .resolve()
         .unwrap()

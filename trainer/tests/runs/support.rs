@@ -46,6 +46,7 @@ pub(crate) const TINY: &[&str] = &[
     "model.predictor_hidden=16",
     "model.dim=8",
     "model.groups.count=8",
+    "schedule.lr_per_256=0.24",
     "reset.every=\"9 steps\"",
     "reset.memory=100",
     "augment.views.0.size=24",
