@@ -30,8 +30,8 @@ test: setup
 	$(PYTHON) -B -m unittest discover -s scripts
 	$(CARGO) test --workspace
 
-test-interop: setup
-	$(CARGO) build --release -p smog-tools
+# Builds both programs: one alone would have other features of shared crates, and build those again.
+test-interop: build
 	@scripts/test-interop
 
 lint: fmt clippy docs deny
