@@ -142,11 +142,12 @@ fn a_run_killed_at_any_moment_leaves_no_data_set_and_the_next_one_finishes_the_s
             child.kill().unwrap();
             if !child.wait().unwrap().success() {
                 killed += 1;
-                assert!(
-                    !fs::exists(format!("{out}/train")).unwrap(),
-                    "a killed run must not leave the folder of the split"
-                );
-                assert_eq!(tools(&["verify", &out]).code, 1);
+                // A kill between the last rename and the exit finds the work done; before it, nothing shows.
+                let is_there = fs::exists(format!("{out}/train")).unwrap();
+                assert_eq!(tools(&["verify", &out]).code, i32::from(!is_there));
+                if is_there {
+                    assert_eq!(contents(&format!("{out}/train")), expected, "attempt {attempt}");
+                }
             }
         }
         let run = tools(&args);
