@@ -40,14 +40,24 @@ impl Conv {
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        x.conv2d(
-            &self.weight,
-            None::<&Tensor>,
-            [self.stride, self.stride],
-            [self.padding, self.padding],
-            [1, 1],
-            1,
-        )
+        let convolve = |x: &Tensor, stride: i64| {
+            let (stride, padding) = ([stride, stride], [self.padding, self.padding]);
+            x.conv2d(&self.weight, None::<&Tensor>, stride, padding, [1, 1], 1)
+        };
+        if self.overruns_in_onednn() {
+            let every = |x: &Tensor, dim: i64| x.slice(dim, None, None, self.stride);
+            return convolve(&every(&every(x, 2), 3), 1);
+        }
+        convolve(x, self.stride)
+    }
+
+    /// Where the gradient of a 1x1 convolution with a stride is taken on a CPU, oneDNN (as in libtorch 2.11)
+    /// writes past its workspace if there are fewer channels than a vector holds: wrong gradients or a crash
+    /// (uxlfoundation/oneDNN#6035). Taking every `stride`-th pixel first is the same convolution.
+    fn overruns_in_onednn(&self) -> bool {
+        const AVX512_FLOATS: i64 = 16;
+        let [_, inputs, kernel, _] = self.weight.size()[..] else { return false };
+        kernel == 1 && self.stride > 1 && inputs < AVX512_FLOATS
     }
 }
 
@@ -142,5 +152,31 @@ impl Network for Linear {
         if let Some(bias) = &self.bias {
             see(format!("{prefix}bias"), Leaf::Parameter { tensor: bias, decay: false });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    /// oneDNN#6035. The sizes are those that crashed a run with narrow layers.
+    #[test]
+    fn a_strided_1x1_convolution_of_few_channels_has_the_gradient_of_the_definition() {
+        let conv = Conv::new(&mut Builder::online(1, Device::Cpu), 8, 16, 1, 2);
+        let x = Tensor::arange(60 * 8 * 64 * 64, (Kind::Float, Device::Cpu)).sin();
+        // Pixels of all channels together, as the views of a batch come.
+        let x = x.view([60, 64, 64, 8]).permute([0, 3, 1, 2]);
+        conv.forward(&x).square().sum(Kind::Float).backward();
+        let found = conv.weight.grad().view([16, 8]).to_kind(Kind::Double);
+
+        // y = W x at every second pixel, d(sum y^2)/dW = 2 y x^T, as products of matrices in double precision.
+        let (x, weight) = (x.to_kind(Kind::Double), conv.weight.detach().to_kind(Kind::Double));
+        let columns = x.slice(2, None, None, 2).slice(3, None, None, 2).permute([1, 0, 2, 3]);
+        let columns = columns.reshape([8, -1]);
+        let expected = weight.view([16, 8]).matmul(&columns).matmul(&columns.tr()) * 2.0;
+        let difference = (found - &expected).abs().max() / expected.abs().max();
+        assert!(difference.double_value(&[]) < 1e-4, "{}", difference.double_value(&[]));
     }
 }

@@ -111,6 +111,8 @@ fn a_second_interrupt_aborts() {
     let mut child = command(&path, &sets).spawn().unwrap();
     wait_for(&mut child, &path, "\"event\":\"start\"");
     signal(&child, "-INT");
+    // A signal that is still pending swallows a second one.
+    std::thread::sleep(Duration::from_millis(100));
     signal(&child, "-INT");
     assert_eq!(wait(child).status.code(), Some(130));
 }
