@@ -4,15 +4,22 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 PYTHON ?= python3
 
-.PHONY: help setup build demo test test-interop lint fmt clippy docs deny bench clean-cache
+.PHONY: help setup build demo test test-interop loom sanitize soak lint fmt clippy docs deny bench bench-peers
+.PHONY: fuzz sanitize-decoders clean-cache
 
 help:
 	@echo "make demo          draw pictures, shard them, train a small encoder, show what it learnt"
 	@echo "make test          run all tests"
-	@echo "make test-interop  read our shards with pyarrow, DuckDB, Polars and datasets"
+	@echo "make test-interop  our shards read by pyarrow, DuckDB, Polars and datasets, their files by us"
+	@echo "make loom          run the ring of slots through every order of events"
+	@echo "make sanitize      run ring and stream under Miri, sanitizers and valgrind, as far as they are there"
+	@echo "make soak          run the stream for 10,000 steps, and hold a watch to its endings"
+	@echo "make fuzz          run each fuzz target for SECONDS=60; TARGETS=\"png webp\" chooses"
+	@echo "make sanitize-decoders  decode odd, damaged and hostile images under AddressSanitizer"
 	@echo "make build         build smog-tools and smog-trainer (release)"
 	@echo "make lint          what CI checks besides the tests: format, clippy, docs, dependencies"
 	@echo "make bench         run the benchmarks"
+	@echo "make bench-peers IMAGES=DIR  measure smog beside FFCV, DALI, torchvision and others on JPEGs"
 	@echo "make setup         only the set-up: build tools, libtorch, cargo's settings"
 	@echo "make clean-cache   remove what set-up put into the cache"
 
@@ -28,11 +35,35 @@ demo: build
 # Cargo's tests last, so that their summary closes the output.
 test: setup
 	$(PYTHON) -B -m unittest discover -s scripts
+	$(PYTHON) -B -m unittest discover -s benches/peers
 	$(CARGO) test --workspace
 
 # Builds both programs: one alone would have other features of shared crates, and build those again.
 test-interop: build
 	@scripts/test-interop
+
+# Bounded: orders of events with more preemptions than this are left out.
+loom: export LOOM_MAX_PREEMPTIONS ?= 5
+loom:
+	$(CARGO) test --workspace --features smog-pipeline/loom --test loom -- --nocapture
+
+sanitize:
+	@scripts/sanitize
+
+soak: export RUST_BACKTRACE = 0
+soak:
+	$(CARGO) test --workspace --test stream -- --ignored --nocapture --test-threads=1 \
+	    soak:: faults:: peak::
+
+SECONDS ?= 60
+TARGETS ?=
+
+fuzz: setup
+	@scripts/fuzz $(SECONDS) $(TARGETS)
+
+# The same build as `make fuzz`, over the seeds alone and without a limit on their size.
+sanitize-decoders: setup
+	@scripts/fuzz seeds
 
 lint: fmt clippy docs deny
 
@@ -55,6 +86,12 @@ deny:
 
 bench: setup
 	$(CARGO) bench -p smog-benches
+
+# ARGS="--quick" takes less time; benches/peers/bench_peers.py --help lists the options.
+bench-peers:
+	@test -d "$(IMAGES)" || { echo "make bench-peers IMAGES=DIR: a folder of JPEGs, such as imagenet-sample/train" >&2; exit 2; }
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) -B benches/peers/bench_peers.py "$(IMAGES)" $(ARGS)
 
 clean-cache:
 	@scripts/setup clean

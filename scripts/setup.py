@@ -411,7 +411,9 @@ def make_venv(cache: Path, name: str, requirements: Path, run=subprocess.run) ->
         say(f"making a Python environment from {requirements}")
         steps = (
             [sys.executable, "-m", "venv", str(folder)],
-            [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", str(requirements)],
+            # The requirements name all that belongs there, so nothing comes along that is not pinned.
+            [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
+            + ["-r", str(requirements)],
         )
         for step in steps:
             if run(step, stdout=sys.stderr.fileno()).returncode != 0:
@@ -423,7 +425,7 @@ def make_venv(cache: Path, name: str, requirements: Path, run=subprocess.run) ->
 
 def clean(cache: Path) -> None:
     """Removes what we know to be ours; anything else in the folder stays."""
-    for pattern in ("libtorch-*", ".libtorch-*.partial-*", "venv-*", "target-*"):
+    for pattern in ("libtorch-*", ".libtorch-*.partial-*", "venv-*", "target-*", "cargo-deny-*"):
         for folder in sorted(cache.glob(pattern)):
             say(f"removing {folder}")
             shutil.rmtree(folder)

@@ -6,8 +6,9 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use smog_benches::heap;
 use smog_pipeline::augment::{Recipe, SamplePlan};
-use smog_pipeline::codec::{DecodeLimits, DecoderKind, Pixels, decoder};
+use smog_pipeline::codec::{DecodeLimits, DecodeRequest, DecoderKind, Pixels, decoder};
 use smog_pipeline::render::sample::{RenderSettings, RenderTimings, RowViews, SampleRenderer};
 use smog_pipeline::sample::{Ordinal, RowGroupId, SampleId, SampleKey};
 use smog_pipeline::source::{RowGroup, Source, SyntheticSource};
@@ -28,16 +29,21 @@ fn decode(criterion: &mut Criterion) {
     for kind in DecoderKind::ALL {
         let mut decoder = decoder(kind, DecodeLimits::default());
         let mut pixels = Pixels::default();
-        group.bench_function(BenchmarkId::from_parameter(kind), |bencher| {
-            bencher.iter(|| {
-                for row in 0..images.rows() {
-                    decoder
-                        .decode(images.encoded(row), &images.metas[row as usize], 1, &mut pixels)
-                        .expect("a generated image is whole");
-                }
-                black_box(pixels.data.len())
-            });
-        });
+        let mut all = || {
+            for row in 0..images.rows() {
+                decoder
+                    .decode(
+                        images.encoded(row),
+                        &images.metas[row as usize],
+                        &DecodeRequest::WHOLE,
+                        &mut pixels,
+                    )
+                    .expect("a generated image is whole");
+            }
+            black_box(pixels.data.len());
+        };
+        heap(&format!("decode/{kind}"), &mut all);
+        group.bench_function(BenchmarkId::from_parameter(kind), |bencher| bencher.iter(&mut all));
     }
 }
 
@@ -64,21 +70,21 @@ fn render(criterion: &mut Criterion) {
         let mut plan = SamplePlan::default();
         let mut timings = RenderTimings::default();
         let mut epoch = 0;
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| {
-                epoch += 1;
-                for row in 0..images.rows() {
-                    let meta = images.metas[row as usize];
-                    let ordinal = Ordinal(row.into());
-                    let key = SampleKey { epoch, ordinal, sample: SampleId(row), attempt: 0 };
-                    recipe.draw(0, &key, &meta, &mut plan);
-                    renderer
-                        .render(images.encoded(row), &meta, &plan, &mut views, &mut timings)
-                        .expect("a generated image is whole");
-                }
-                black_box(&views.0[0]);
-            });
-        });
+        let mut all = || {
+            epoch += 1;
+            for row in 0..images.rows() {
+                let meta = images.metas[row as usize];
+                let ordinal = Ordinal(row.into());
+                let key = SampleKey { epoch, ordinal, sample: SampleId(row), attempt: 0 };
+                recipe.draw(0, &key, &meta, &mut plan);
+                renderer
+                    .render(images.encoded(row), &meta, &plan, &mut views, &mut timings)
+                    .expect("a generated image is whole");
+            }
+            black_box(&views.0[0]);
+        };
+        heap(&format!("render/{name}"), &mut all);
+        group.bench_function(name, |bencher| bencher.iter(&mut all));
     }
 }
 

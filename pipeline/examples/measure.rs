@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p smog-pipeline --example measure -- decode FOLDER   images/s of each decoder
 //! cargo run --release -p smog-pipeline --example measure -- render FOLDER   images/s of whole samples
+//! cargo run --release -p smog-pipeline --example measure -- scaled FOLDER   what reduced decoding changes and saves
 //! cargo run --release -p smog-pipeline --example measure -- survey FOLDER   what each decoder says of each file
 //! ```
 //!
@@ -14,8 +15,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use smog_pipeline::augment::{Recipe, SamplePlan};
-use smog_pipeline::codec::{DecodeLimits, DecoderKind, Pixels, decoder, probe};
+use smog_pipeline::augment::{CropRule, Recipe, SamplePlan};
+use smog_pipeline::codec::{DecodeLimits, DecodeRequest, DecoderKind, Pixels, decoder, probe};
 use smog_pipeline::render::sample::{RenderSettings, RenderTimings, RowViews, SampleRenderer};
 use smog_pipeline::sample::{ImageMeta, Ordinal, SampleId, SampleKey};
 
@@ -48,6 +49,8 @@ fn read(folder: &Path, files: &mut Vec<File>) -> std::io::Result<()> {
     Ok(())
 }
 
+const USAGE: &str = "usage: measure decode|render|scaled|survey FOLDER";
+
 struct Views(Vec<Vec<u8>>);
 
 impl RowViews for Views {
@@ -59,7 +62,7 @@ impl RowViews for Views {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [mode, folder] = arguments.as_slice() else {
-        return Err("usage: measure decode|render|survey FOLDER".into());
+        return Err(USAGE.into());
     };
     let mut files = Vec::new();
     read(Path::new(folder), &mut files)?;
@@ -67,7 +70,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "decode" => decode(&files),
         "render" => render(&files),
         "survey" => survey(&files),
-        _ => return Err("usage: measure decode|render|survey FOLDER".into()),
+        "scaled" => scaled(&files),
+        _ => return Err(USAGE.into()),
     }
     Ok(())
 }
@@ -86,7 +90,9 @@ fn decode(files: &[File]) {
         for (decoder, seconds) in decoders.iter_mut().zip(&mut seconds) {
             let before = cpu_seconds(clock);
             for (file, meta) in &files {
-                if let Err(error) = decoder.decode(&file.bytes, meta, 1, &mut pixels) {
+                if let Err(error) =
+                    decoder.decode(&file.bytes, meta, &DecodeRequest::WHOLE, &mut pixels)
+                {
                     println!("{}: {}: {error}", decoder.name(), file.name);
                 }
             }
@@ -139,6 +145,69 @@ fn render(files: &[File]) {
     }
 }
 
+/// Views of the same plans from full and from reduced decodes.
+fn scaled(files: &[File]) {
+    let files = good(files);
+    let mut only_crop = Recipe::smog();
+    only_crop.views.truncate(1);
+    only_crop.views[0] = Recipe::center(224, 224).views.remove(0);
+    only_crop.views[0].crop =
+        CropRule::RandomResized { scale: [0.08, 1.0], ratio: [3.0 / 4.0, 4.0 / 3.0] };
+    let mut small = Recipe::smog().with_small(4, 96);
+    small.views.remove(0);
+    small.views.remove(0);
+    let recipes = [
+        ("one 224 view", only_crop),
+        ("2 x 224", Recipe::smog()),
+        ("2 x 224 + 4 x 96", Recipe::smog().with_small(4, 96)),
+        ("4 x 96", small),
+    ];
+    for (name, recipe) in recipes {
+        let sizes = recipe.view_sizes();
+        let buffers =
+            || Views(sizes.iter().map(|side| vec![0; (3 * side * side) as usize]).collect());
+        let mut views = [false, true].map(|scaled_decode| {
+            let settings = RenderSettings { scaled_decode, ..RenderSettings::default() };
+            (SampleRenderer::new(&settings), buffers(), RenderTimings::default())
+        });
+        let mut plan = SamplePlan::default();
+        let (mut changed, mut values) = (0, 0.0);
+        let (mut sum, mut squares, mut largest) = (0, 0, 0);
+        for (sample, (file, meta)) in (0u32..).zip(&files) {
+            let ordinal = Ordinal(sample.into());
+            let key = SampleKey { epoch: 0, ordinal, sample: SampleId(sample), attempt: 0 };
+            recipe.draw(1, &key, meta, &mut plan);
+            for (renderer, views, timings) in &mut views {
+                if let Err(error) = renderer.render(&file.bytes, meta, &plan, views, timings) {
+                    println!("{}: {error}", file.name);
+                }
+            }
+            let (full, reduced) = (&views[0].1.0, &views[1].1.0);
+            if full == reduced {
+                continue;
+            }
+            changed += 1;
+            for (a, b) in full.iter().flatten().zip(reduced.iter().flatten()) {
+                let difference = u64::from(a.abs_diff(*b));
+                (values, sum) = (values + 1.0, sum + difference);
+                squares += difference * difference;
+                largest = largest.max(difference);
+            }
+        }
+        let seconds =
+            |timings: &RenderTimings| (timings.decode_nanos + timings.augment_nanos) as f64 * 1e-9;
+        let values = f64::max(values, 1.0);
+        println!(
+            "{name:<17} {changed} of {} samples reduced; there mean difference {:.2}, largest \
+             {largest}, PSNR {:.1} dB; time {:.3} of full",
+            files.len(),
+            sum as f64 / values,
+            10.0 * (255.0 * 255.0 * values / (squares.max(1) as f64)).log10(),
+            seconds(&views[1].2) / seconds(&views[0].2),
+        );
+    }
+}
+
 fn survey(files: &[File]) {
     let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
     let mut pixels = DecoderKind::ALL.map(|_| Pixels::default());
@@ -156,8 +225,12 @@ fn survey(files: &[File]) {
         let mut texts = Vec::new();
         for (kind, pixels) in DecoderKind::ALL.into_iter().zip(&mut pixels) {
             let start = Instant::now();
-            let result =
-                decoder(kind, DecodeLimits::default()).decode(&file.bytes, &meta, 1, pixels);
+            let result = decoder(kind, DecodeLimits::default()).decode(
+                &file.bytes,
+                &meta,
+                &DecodeRequest::WHOLE,
+                pixels,
+            );
             if start.elapsed() > slowest.0 {
                 slowest = (start.elapsed(), format!("{kind} on {}", file.name));
             }

@@ -24,6 +24,7 @@
 //!
 //! This crate links neither libtorch nor CUDA.
 
+mod archive;
 pub mod augment;
 pub mod batch;
 pub mod codec;
@@ -31,6 +32,7 @@ pub mod draw;
 pub mod fetch;
 pub mod manifest;
 pub mod order;
+pub mod remote;
 pub mod render;
 pub mod runtime;
 pub mod sample;

@@ -4,8 +4,11 @@
 //! without one is not a data set. It holds every row group's size, so that order and fetch schedule are
 //! computed without opening a shard.
 
+use std::collections::HashSet;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,15 +17,17 @@ use serde::{Deserialize, Serialize};
 pub const MANIFEST_FILE: &str = "manifest.json";
 /// Value of [`Manifest::format`].
 pub const FORMAT: &str = "smog-shards";
-/// Version of the layout that this crate writes.
-pub const VERSION: u32 = 1;
+/// Version of the layout that this crate writes. Version 1, which has no [`Span`]s, is read, too.
+pub const VERSION: u32 = 2;
+/// The oldest version that is read.
+const OLDEST_VERSION: u32 = 1;
 
 /// Description of one split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Always [`FORMAT`].
     pub format: String,
-    /// Layout version, [`VERSION`].
+    /// Layout version, at most [`VERSION`].
     pub version: u32,
     /// Program and version that wrote it.
     pub created_by: String,
@@ -59,6 +64,9 @@ pub struct Shard {
     pub blake3: String,
     /// Row groups in file order.
     pub row_groups: Vec<ShardRowGroup>,
+    /// The end of the file, which says where the columns lie.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub footer: Option<Span>,
 }
 
 /// Size of one row group.
@@ -68,6 +76,62 @@ pub struct ShardRowGroup {
     pub rows: u32,
     /// Encoded image bytes in it.
     pub bytes: u64,
+    /// Where in the file it lies, so that it can be fetched and checked by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<Span>,
+}
+
+/// A part of a file and its digest. The spans of a shard lie side by side: its row groups in their order,
+/// then its footer; together they are the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// Its first byte.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// BLAKE3 of its bytes.
+    pub blake3: Digest,
+}
+
+impl Span {
+    /// Its place in the file.
+    pub fn range(&self) -> Range<u64> {
+        self.offset..self.offset.saturating_add(self.bytes)
+    }
+}
+
+/// A BLAKE3 digest, written as hexadecimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&blake3::Hash::from(self.0).to_hex())
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        blake3::Hash::from_hex(&text)
+            .map(|hash| Self(*hash.as_bytes()))
+            .map_err(|_| format!("`{text}` is no BLAKE3 digest"))
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
 }
 
 /// Figures on the images of a split.
@@ -164,20 +228,32 @@ impl Manifest {
             }
             Err(source) => return Err(ManifestError::Io { path, source }),
         };
-        let json = |source| ManifestError::Json { path: path.clone(), source };
+        Self::parse(&path, &text)
+    }
+
+    /// Validates the text of a manifest; `path` names it in messages.
+    ///
+    /// # Errors
+    /// If it is damaged, contradicts itself or is of another version.
+    pub fn parse(path: &Path, text: &[u8]) -> Result<Self, ManifestError> {
+        let json = |source| ManifestError::Json { path: path.to_path_buf(), source };
+        let manifest = serde_json::from_slice::<Self>(text);
         // The version comes first: a later layout must be named as such, not as broken JSON.
-        let head: Head = serde_json::from_slice(&text).map_err(json)?;
-        let invalid = |problem| ManifestError::Invalid { path: path.clone(), problem };
+        let head = match &manifest {
+            Ok(manifest) => Head { format: manifest.format.clone(), version: manifest.version },
+            Err(_) => serde_json::from_slice(text).map_err(json)?,
+        };
+        let invalid = |problem| ManifestError::Invalid { path: path.to_path_buf(), problem };
         if head.format != FORMAT {
             return Err(invalid(format!("format is `{}`, expected `{FORMAT}`", head.format)));
         }
-        if head.version != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&head.version) {
             return Err(invalid(format!(
-                "layout version is {}, this program reads version {VERSION}",
+                "layout version is {}, this program reads versions {OLDEST_VERSION} to {VERSION}",
                 head.version
             )));
         }
-        let manifest: Self = serde_json::from_slice(&text).map_err(json)?;
+        let manifest = manifest.map_err(json)?;
         manifest.validate().map_err(invalid)?;
         Ok(manifest)
     }
@@ -191,10 +267,16 @@ impl Manifest {
         let path = dir.join(MANIFEST_FILE);
         self.validate()
             .map_err(|problem| ManifestError::Invalid { path: path.clone(), problem })?;
-        let mut text = serde_json::to_vec_pretty(self)
-            .map_err(|source| ManifestError::Json { path: path.clone(), source })?;
-        text.push(b'\n');
+        let text =
+            self.to_json().map_err(|source| ManifestError::Json { path: path.clone(), source })?;
         write_atomic(&path, &text).map_err(|source| ManifestError::Io { path, source })
+    }
+
+    /// The text of the file.
+    pub(crate) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        Ok(text)
     }
 
     /// Checks that the parts agree with one another.
@@ -211,11 +293,12 @@ impl Manifest {
         })?;
         expect(!self.shards.is_empty(), &|| "it lists no shards".to_owned())?;
         let (mut num_samples, mut image_bytes) = (0u64, 0u64);
+        let mut files = HashSet::with_capacity(self.shards.len());
         for (index, shard) in self.shards.iter().enumerate() {
             expect(is_plain_name(&shard.file), &|| {
                 format!("shard {index} has the file name `{}`", shard.file)
             })?;
-            expect(self.shards[..index].iter().all(|other| other.file != shard.file), &|| {
+            expect(files.insert(&shard.file), &|| {
                 format!("shard file `{}` is listed twice", shard.file)
             })?;
             let hex = shard.blake3.len() == 64
@@ -231,6 +314,7 @@ impl Manifest {
                 num_samples = num_samples.saturating_add(u64::from(group.rows));
                 image_bytes = image_bytes.saturating_add(group.bytes);
             }
+            shard.check_spans().map_err(|problem| format!("shard `{}` {problem}", shard.file))?;
         }
         expect(num_samples == self.num_samples, &|| {
             format!("it says {} samples, its row groups hold {num_samples}", self.num_samples)
@@ -268,6 +352,10 @@ impl Manifest {
             for group in &shard.row_groups {
                 text(&format!("{} {}", group.rows, group.bytes));
             }
+            // They follow from the file, whose digest is in; this keeps them from being changed by themselves.
+            for span in shard.spans() {
+                text(&format!("{} {} {}", span.offset, span.bytes, span.blake3));
+            }
         }
         hasher.finalize().to_hex().to_string()
     }
@@ -278,6 +366,37 @@ impl Manifest {
             .iter()
             .enumerate()
             .flat_map(|(index, shard)| shard.row_groups.iter().map(move |group| (index, *group)))
+    }
+}
+
+impl Shard {
+    /// The spans of its row groups and of its footer, as far as they are known.
+    fn spans(&self) -> impl Iterator<Item = &Span> {
+        self.row_groups.iter().filter_map(|group| group.span.as_ref()).chain(&self.footer)
+    }
+
+    /// Either there are no spans, or there is one of each part and together they are the file.
+    fn check_spans(&self) -> Result<(), String> {
+        let found = self.spans().count();
+        let expected = self.row_groups.len() + 1;
+        if found == 0 {
+            return Ok(());
+        }
+        if found != expected {
+            return Err(format!("has {found} spans, {expected} were expected"));
+        }
+        let mut end = 0;
+        for span in self.spans() {
+            if span.offset != end {
+                return Err(format!("has a span at {}, expected at {end}", span.offset));
+            }
+            end = span.range().end;
+        }
+        if end == self.bytes {
+            Ok(())
+        } else {
+            Err(format!("has {} bytes, its spans end at {end}", self.bytes))
+        }
     }
 }
 
@@ -353,7 +472,8 @@ fn hint(dir: &Path) -> String {
     });
     match partial {
         Some(name) => format!(
-            " (but an unfinished `smog-tools shard` run in {name}: give the same command again and it goes on)"
+            " (but an unfinished `smog-tools shard` run in {name}: give the same command again and it goes \
+             on, or, where all parts of it are done, `smog-tools merge`)"
         ),
         None => String::new(),
     }

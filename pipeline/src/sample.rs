@@ -120,6 +120,9 @@ impl ImageFlags {
     pub const DAMAGED: Self = Self(1 << 5);
     /// Only the header was checked when the shard was written (`--check header`).
     pub const UNCHECKED: Self = Self(1 << 6);
+    /// A JPEG of several scans, progressive or not: its decoder keeps all coefficients. Older data sets do not
+    /// note it.
+    pub const SCANS: Self = Self(1 << 7);
 
     /// Whether every bit of `other` is set.
     pub fn contains(self, other: Self) -> bool {

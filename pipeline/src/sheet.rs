@@ -5,6 +5,12 @@ mod font;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+
+use crate::codec::Pixels;
+
 /// Pixels between tiles and around the sheet.
 const GAP: usize = 6;
 const BACKGROUND: [u8; 3] = [24, 24, 28];
@@ -17,6 +23,36 @@ pub struct Tile<'a> {
     pub pixels: &'a [u8],
     /// Width and height in pixels.
     pub side: u32,
+}
+
+/// `image` in its own proportions, as large as fits a square of `side` pixels, in the middle of it: the
+/// `side * side * 3` bytes of a tile. Views are made by [`augment`](crate::augment), which knows squares only.
+///
+/// # Panics
+/// If the image is empty or its memory does not fit its size.
+pub fn thumbnail(image: &Pixels, side: u32) -> Vec<u8> {
+    let scale = f64::from(side) / f64::from(image.width.max(image.height));
+    let fit = |length: u32| ((f64::from(length) * scale).round() as u32).clamp(1, side);
+    let (width, height) = (fit(image.width), fit(image.height));
+    // Typed images: the untyped call would compile every pixel format into this crate, for minutes.
+    let source = TypedImageRef::<U8x3>::from_buffer(image.width, image.height, &image.data)
+        .expect("an RGB8 image has three bytes a pixel");
+    let mut small = TypedImage::<U8x3>::new(width, height);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
+    Resizer::new()
+        .resize_typed(&source, &mut small, &options)
+        .expect("the whole of an image lies within it");
+
+    let mut tile: Vec<u8> =
+        std::iter::repeat_n(BACKGROUND, (side * side) as usize).flatten().collect();
+    let (left, top) = ((side - width) / 2, (side - height) / 2);
+    for (y, row) in (top..).zip(small.pixels().chunks_exact(width as usize)) {
+        let start = 3 * (y * side + left) as usize;
+        for (to, from) in tile[start..].chunks_exact_mut(3).zip(row) {
+            to.copy_from_slice(&from.0);
+        }
+    }
+    tile
 }
 
 /// A sheet that cannot be written.
@@ -166,7 +202,24 @@ impl Canvas {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{DecodeLimits, DecoderKind, Pixels, decoder, probe};
+    use crate::codec::{DecodeLimits, DecodeRequest, DecoderKind, decoder, probe};
+
+    #[test]
+    fn a_thumbnail_keeps_its_proportions_and_its_sides() {
+        let (red, blue) = ([250, 0, 0], [0, 0, 250]);
+        let row: Vec<u8> = [[red; 20], [blue; 20]].into_iter().flatten().flatten().collect();
+        let image = Pixels { width: 40, height: 20, data: row.repeat(20), ..Pixels::default() };
+        let tile = thumbnail(&image, 16);
+        let pixel = |x: usize, y: usize| &tile[3 * (y * 16 + x)..][..3];
+        assert_eq!(tile.len(), 3 * 16 * 16);
+        for y in 0..16 {
+            let inside = (4..12).contains(&y);
+            assert_eq!(pixel(0, y), if inside { red } else { BACKGROUND }, "row {y}");
+            assert_eq!(pixel(15, y), if inside { blue } else { BACKGROUND }, "row {y}");
+        }
+        let line = Pixels { width: 1, height: 999, data: vec![9; 3 * 999], ..Pixels::default() };
+        assert_eq!(thumbnail(&line, 8)[3 * 4..][..3], BACKGROUND);
+    }
 
     #[test]
     fn a_sheet_reads_back_with_its_tiles_in_place() {
@@ -182,7 +235,7 @@ mod tests {
         let meta = probe(&png).unwrap();
         let mut sheet = Pixels::default();
         let mut decoder = decoder(DecoderKind::default(), DecodeLimits::default());
-        decoder.decode(&png, &meta, 1, &mut sheet).unwrap();
+        decoder.decode(&png, &meta, &DecodeRequest::WHOLE, &mut sheet).unwrap();
         assert_eq!((sheet.width, sheet.height), (42, 6 + 13 + 22 + 14));
         let pixel = |x: usize, y: usize| &sheet.data[3 * (y * 42 + x)..][..3];
         assert_eq!(pixel(6, 19), [255, 0, 0]);

@@ -15,6 +15,7 @@ mod memory;
 mod state;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::bounded;
@@ -24,7 +25,9 @@ use crate::fetch::{ByteBudget, Dispatcher, READ_AHEAD, Reader};
 use crate::order::{Order, Positions, order};
 use crate::render::{BadSamples, CpuRenderer, RenderContext, Renderer};
 use crate::runtime::metrics::{Metrics, StreamMetrics};
-use crate::runtime::{Cancel, FETCH, FETCH_THREAD, PipelineError, READ, READ_THREAD, StageSet};
+use crate::runtime::{
+    COUNTERS, Cancel, DECODE, FETCH, FETCH_THREAD, PipelineError, READ, READ_THREAD, StageSet, TAKE,
+};
 use crate::source::Source;
 
 pub use config::{StreamConfig, StreamMode};
@@ -203,6 +206,11 @@ impl BatchStream {
         let budget = ByteBudget::new(self.forecast.resident_groups_bytes);
         let (fetched, input) = bounded(READ_AHEAD);
         let (jobs, rows) = bounded(2 * self.parts.renderer.workers() as usize);
+        let capacities =
+            [READ_AHEAD, jobs.capacity().unwrap_or(0), self.forecast.num_slots as usize];
+        for (known, capacity) in metrics.capacities.iter().zip(capacities) {
+            known.store(capacity as u32, Relaxed);
+        }
         let reader = Reader {
             source: Arc::clone(&self.source),
             order: Arc::clone(&self.order),
@@ -212,9 +220,11 @@ impl BatchStream {
             budget: Arc::clone(&budget),
             output: fetched,
             counters: metrics.counters(READ, 0),
+            metrics: Arc::clone(metrics),
         };
-        let dispatcher = Dispatcher {
+        let mut dispatcher = Dispatcher {
             source: Arc::clone(&self.source),
+            order: Arc::clone(&self.order),
             positions: self.positions,
             first_step: step,
             keeps_all: self.forecast.keeps_all,
@@ -223,6 +233,7 @@ impl BatchStream {
             input,
             jobs,
             counters: metrics.counters(FETCH, 0),
+            metrics: Arc::clone(metrics),
         };
         // From here on the channels' ends are with the stages; what started before a failure is stopped by
         // the drop of `Running`.
@@ -262,6 +273,7 @@ impl BatchStream {
         let Some(running) = &self.running else {
             return Err(self.failed(PipelineError::NotRunning));
         };
+        let span = tracing::debug_span!(TAKE, step).entered();
         let started = Instant::now();
         let position = StreamState { next_step: step + 1, ..self.state.clone() };
         let (epoch, _) = self.positions.split(step);
@@ -269,8 +281,13 @@ impl BatchStream {
         match HostBatch::receive(&running.ready, step, epoch, position, cancel) {
             Ok(batch) => {
                 let metrics = &self.context.metrics;
-                metrics.ready.taken();
                 metrics.batch_taken(batch.num_valid() as u64, started.elapsed());
+                drop(span);
+                tracing::trace!(
+                    target: COUNTERS,
+                    ready_batches = metrics.ready.depth(),
+                    queued_rows = metrics.rows.depth(),
+                );
                 self.state.next_step = step + 1;
                 Ok(Next::Batch(batch))
             }
@@ -300,7 +317,7 @@ impl BatchStream {
         cancel.cancel();
         let joined = stages.join(JOIN_DEADLINE);
         self.peak_resident_bytes = self.peak_resident_bytes.max(budget.peak());
-        self.context.metrics.ready.reset();
+        self.context.metrics.reset_queues();
         match cancel.failure() {
             Some(failure) => Err(PipelineError::Stage(failure)),
             None => joined,
@@ -336,8 +353,11 @@ impl BatchStream {
     /// What the stages counted since the stream was opened.
     pub fn metrics(&self) -> StreamMetrics {
         let mut snapshot = self.context.metrics.snapshot();
-        snapshot.failures_total = self.context.bad_samples.by_kind();
+        if let Some(decode) = snapshot.stages.iter_mut().find(|stage| stage.stage == DECODE) {
+            decode.failures_total = self.context.bad_samples.by_kind();
+        }
         snapshot.peak_resident_bytes = self.peak_resident_bytes;
+        snapshot.remote = self.source.remote_metrics();
         if let Some(running) = &self.running {
             snapshot.resident_bytes = running.budget.held();
             snapshot.peak_resident_bytes = snapshot.peak_resident_bytes.max(running.budget.peak());

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use jpeg_encoder::{ColorType, Encoder};
-use smog_pipeline::codec::{DecodeLimits, DecoderKind, Pixels, decoder, probe};
+use smog_pipeline::codec::{DecodeLimits, DecodeRequest, DecoderKind, Pixels, decoder, probe};
 
 fn num_threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
@@ -34,7 +34,7 @@ fn a_decoder_adds_at_most_one_thread_however_many_images_it_decodes() {
             let mut decoder = decoder(kind, DecodeLimits::default());
             let mut out = Pixels::default();
             for _ in 0..30 {
-                decoder.decode(&encoded, &meta, 1, &mut out).expect("decodes");
+                decoder.decode(&encoded, &meta, &DecodeRequest::WHOLE, &mut out).expect("decodes");
             }
             stop.store(true, Ordering::Relaxed);
         });

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Shards are read by others without our code: pyarrow, DuckDB, Polars and Hugging Face `datasets`.
+"""Shards are read by others without our code, and what others write by us: pyarrow, DuckDB, Polars, Hugging Face
+`datasets`, Python's tarfile.
 
     python tests/interop/test_interop.py --smog-tools target/debug/smog-tools
 
@@ -17,6 +18,7 @@ import pathlib
 import random
 import subprocess
 import sys
+import tarfile
 import tempfile
 import unittest
 
@@ -191,6 +193,77 @@ class Interop(unittest.TestCase):
         stream = datasets.load_dataset(str(self.out), split="train", streaming=True)
         first = next(iter(stream))
         self.assertEqual(first["image"].size, (first["width"], first["height"]))
+
+    def sharded(self, source, name, *options):
+        """(bytes, label) of every row of what `smog-tools shard` makes of a source, and the class names."""
+        out = pathlib.Path(self.temporary.name) / name
+        subprocess.run([smog_tools, "shard", source, "--out", out, *options], check=True)
+        (split,) = [path for path in out.iterdir() if path.is_dir() and not path.name.startswith(".")]
+        table = pyarrow.parquet.read_table(sorted(split.glob("*.parquet")))
+        rows = sorted((row["image"]["bytes"], row["label"]) for row in table.to_pylist())
+        return rows, json.loads((split / "manifest.json").read_text())["classes"]
+
+    def expected(self, split):
+        return sorted((data, label) for data, label, _ in self.files[split].values())
+
+    def test_tars_of_every_format_of_tarfile_hold_what_the_folder_does(self):
+        root = pathlib.Path(self.temporary.name)
+        for name, kind in [
+            ("ustar", tarfile.USTAR_FORMAT), ("gnu", tarfile.GNU_FORMAT), ("pax", tarfile.PAX_FORMAT),
+        ]:
+            # A path of more than 100 bytes, which every format writes in another way.
+            top = "/".join(["long-folder-name"] * 8)
+            with tarfile.open(root / f"{name}.tar", "w", format=kind) as tar:
+                tar.add(self.src / "train", arcname=f"{top}/train")
+            rows, classes = self.sharded(root / f"{name}.tar", f"of-{name}")
+            self.assertEqual((rows, classes), (self.expected("train"), CLASSES))
+
+    def test_a_tar_of_class_tars_is_read_as_imagenets_is(self):
+        root = pathlib.Path(self.temporary.name)
+        with tarfile.open(root / "ILSVRC_img_train.tar", "w") as outer:
+            for name in CLASSES:
+                inner = io.BytesIO()
+                with tarfile.open(fileobj=inner, mode="w") as tar:
+                    for file in sorted((self.src / "train" / name).iterdir()):
+                        tar.add(file, arcname=file.name)
+                entry = tarfile.TarInfo(f"{name}.tar")
+                entry.size = inner.tell()
+                inner.seek(0)
+                outer.addfile(entry, inner)
+        rows, classes = self.sharded(root / "ILSVRC_img_train.tar", "of-class-tars")
+        self.assertEqual((rows, classes), (self.expected("train"), CLASSES))
+
+    def test_parquet_of_datasets_is_sharded_and_streamed_in_place(self):
+        root = pathlib.Path(self.temporary.name)
+        files = [(data, label) for data, label, _ in self.files["train"].values()]
+        features = datasets.Features(img=datasets.Image(), label=datasets.ClassLabel(names=CLASSES))
+        images = [{"bytes": data, "path": None} for data, _ in files]
+        data = datasets.Dataset.from_dict(
+            {"img": images, "label": [label for _, label in files]}, features=features
+        )
+        # One row group of all, and the small ones that are usual for images.
+        for name, rows in [("whole", 1000), ("small", 32)]:
+            path = root / f"{name}.parquet"
+            data.to_parquet(path, batch_size=rows)
+            rows, classes = self.sharded(path, f"of-{name}")
+            self.assertEqual((rows, classes), (self.expected("train"), CLASSES))
+            bench = subprocess.run(
+                [smog_tools, "bench", "pipeline", "--data", path, "--json", "--preset", "2x32", "--batch", "16"]
+                + ["--workers", "1", "--seconds", "0.2", "--warmup-seconds", "0"],
+                check=True, capture_output=True, text=True,
+            )
+            self.assertEqual(json.loads(bench.stdout)["bad_samples"], 0)
+
+    def test_parquet_that_only_names_files_is_refused_in_plain_words(self):
+        path = pathlib.Path(self.temporary.name) / "paths.parquet"
+        image = pyarrow.array(
+            [{"bytes": None, "path": "a.jpg"}],
+            pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())]),
+        )
+        pyarrow.parquet.write_table(pyarrow.table({"image": image}), path)
+        run = subprocess.run([smog_tools, "inspect", path], capture_output=True, text=True)
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("only paths of files", run.stderr)
 
 
 if __name__ == "__main__":

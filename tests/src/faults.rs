@@ -1,17 +1,22 @@
-//! Sources and renderers that are slow, damaged or broken on purpose.
+//! Sources, renderers, decoders and memory that are slow, damaged or broken on purpose.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::{Array, BinaryViewArray};
 use crossbeam::channel::{Receiver, bounded};
+use smog_pipeline::batch::{HeapMemory, SlotBlock, SlotMemory};
+use smog_pipeline::codec::{
+    CodecError, DecodeLimits, DecodeRequest, DecoderKind, ImageDecoder, Pixels, decoder,
+};
 use smog_pipeline::draw::{Domain, Draw};
 use smog_pipeline::render::{RenderContext, Renderer, RowJob};
-use smog_pipeline::runtime::{FETCH_THREAD, FailureCause, PipelineError, StageSet};
-use smog_pipeline::sample::RowGroupId;
+use smog_pipeline::runtime::{FETCH_THREAD, FailureCause, PipelineError, RENDER_THREAD, StageSet};
+use smog_pipeline::sample::{ImageMeta, RowGroupId};
 use smog_pipeline::source::{RowGroup, RowGroupInfo, Source, SourceError};
 
 /// What happens, and when.
@@ -23,8 +28,31 @@ pub enum Fault {
     Error(u64),
     /// The call with this number panics.
     Panic(u64),
+    /// When the stream ends, an error comes that is only a consequence.
+    Late,
     /// Each call takes a random time of up to so many microseconds.
     Sleep(u32),
+}
+
+/// When the last fault happened. Tests of the pipeline run one at a time.
+static STRUCK: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// Notes that a fault happens now.
+fn strike() {
+    STRUCK.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+}
+
+/// Time since the first fault since this was called last; `None` where none has happened.
+pub fn since_fault() -> Option<Duration> {
+    STRUCK.lock().unwrap_or_else(PoisonError::into_inner).take().map(|struck| struck.elapsed())
+}
+
+/// A panic that [`since_fault`] knows of.
+fn fault_unless(works: bool, message: &str) {
+    if !works {
+        strike();
+        panic!("{message}");
+    }
 }
 
 /// Sleeps for a time that depends on the number of the call.
@@ -39,16 +67,14 @@ pub struct FaultySource {
     pub inner: Arc<dyn Source>,
     /// What happens in `read`.
     pub read: Fault,
-    /// The call of `row_groups` from the dispatcher's thread that panics.
-    pub panic_in_fetch: Option<u64>,
+    /// A call of `row_groups` from the dispatcher's thread panics. It makes one, at its start.
+    pub panic_in_fetch: bool,
     /// Samples whose bytes are replaced by something that no decoder takes.
     pub corrupt: BTreeSet<u32>,
     /// One row is missing from each row group.
     pub short: bool,
     /// Calls of `read` so far.
     pub num_reads: AtomicU64,
-    /// Calls of `row_groups` from the dispatcher's thread so far.
-    pub num_calls_in_fetch: AtomicU64,
 }
 
 impl FaultySource {
@@ -57,11 +83,10 @@ impl FaultySource {
         Self {
             inner,
             read: Fault::None,
-            panic_in_fetch: None,
+            panic_in_fetch: false,
             corrupt: BTreeSet::new(),
             short: false,
             num_reads: AtomicU64::new(0),
-            num_calls_in_fetch: AtomicU64::new(0),
         }
     }
 
@@ -73,12 +98,8 @@ impl FaultySource {
 
 impl Source for FaultySource {
     fn row_groups(&self) -> &[RowGroupInfo] {
-        if let Some(limit) = self.panic_in_fetch
-            && thread::current().name() == Some(FETCH_THREAD)
-        {
-            let call = self.num_calls_in_fetch.fetch_add(1, Ordering::Relaxed);
-            assert!(call < limit, "the dispatcher breaks");
-        }
+        let breaks = self.panic_in_fetch && thread::current().name() == Some(FETCH_THREAD);
+        fault_unless(!breaks, "the dispatcher breaks");
         self.inner.row_groups()
     }
 
@@ -98,13 +119,14 @@ impl Source for FaultySource {
         let call = self.num_reads.fetch_add(1, Ordering::Relaxed);
         match self.read {
             Fault::Error(at) if call >= at => {
+                strike();
                 return Err(SourceError::Damaged {
                     shard: "train-00003.parquet".into(),
                     row_group: id.0,
                     problem: "injected".into(),
                 });
             }
-            Fault::Panic(at) => assert!(call < at, "the source breaks"),
+            Fault::Panic(at) => fault_unless(call < at, "the source breaks"),
             Fault::Sleep(most) => sleep(call, most),
             _ => {}
         }
@@ -118,6 +140,7 @@ impl Source for FaultySource {
             group.images = BinaryViewArray::from_iter_values(bytes);
         }
         if self.short {
+            strike();
             group.images = group.images.slice(0, group.images.len() - 1);
         }
         Ok(group)
@@ -155,12 +178,18 @@ impl Renderer for FaultyRenderer {
             let (jobs, sender) = (jobs.clone(), sender.clone());
             stages.spawn(format!("smog-faulty-{number}"), move |cancel| {
                 for call in 0.. {
-                    let job = cancel.recv(&jobs)?;
+                    let job = match cancel.recv(&jobs) {
+                        Err(_) if fault == Fault::Late => {
+                            return Err(FailureCause::Other("a consequence".into()).into());
+                        }
+                        job => job?,
+                    };
                     match fault {
                         Fault::Error(at) if call >= at => {
+                            strike();
                             return Err(FailureCause::Other("the device is lost".into()).into());
                         }
-                        Fault::Panic(at) => assert!(call < at, "the renderer breaks"),
+                        Fault::Panic(at) => fault_unless(call < at, "the renderer breaks"),
                         Fault::Sleep(most) => sleep(2 * call + number, most),
                         _ => {}
                     }
@@ -197,5 +226,84 @@ impl Renderer for StoppedRenderer {
     ) -> Result<(), PipelineError> {
         *self.jobs.lock().expect("nobody panics") = Some(jobs);
         Ok(())
+    }
+}
+
+/// Images that [`breaking_decoder`] still decodes.
+static DECODES_LEFT: AtomicU64 = AtomicU64::new(0);
+
+/// Lets decoders of [`breaking_decoder`] decode `count` images before one panics.
+pub fn let_decode(count: u64) {
+    DECODES_LEFT.store(count, Ordering::Relaxed);
+}
+
+/// A decoder that works until the images of [`let_decode`] are used up.
+pub fn breaking_decoder(kind: DecoderKind, limits: DecodeLimits) -> Box<dyn ImageDecoder> {
+    Box::new(BreakingDecoder(decoder(kind, limits)))
+}
+
+struct BreakingDecoder(Box<dyn ImageDecoder>);
+
+impl ImageDecoder for BreakingDecoder {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn decode(
+        &mut self,
+        encoded: &[u8],
+        meta: &ImageMeta,
+        request: &DecodeRequest,
+        out: &mut Pixels,
+    ) -> Result<(), CodecError> {
+        let left =
+            DECODES_LEFT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        fault_unless(left.is_ok(), "the decoder breaks");
+        self.0.decode(encoded, meta, request, out)
+    }
+}
+
+/// Memory that cannot be had, or that cannot be written.
+#[derive(Debug)]
+pub struct FaultyMemory {
+    /// Allocations that succeed.
+    pub good_blocks: u64,
+    /// Whether the worker that writes to a block panics.
+    pub breaks_when_written: bool,
+    /// Allocations so far.
+    pub num_blocks: AtomicU64,
+}
+
+impl FaultyMemory {
+    /// Memory that gives `good_blocks` blocks and no more.
+    pub fn with_room_for(good_blocks: u64) -> Self {
+        Self { good_blocks, breaks_when_written: false, num_blocks: AtomicU64::new(0) }
+    }
+}
+
+impl SlotMemory for FaultyMemory {
+    fn allocate(&self, bytes: usize) -> Result<Box<dyn SlotBlock>, String> {
+        if self.num_blocks.fetch_add(1, Ordering::Relaxed) >= self.good_blocks {
+            strike();
+            return Err("the device has no memory left".to_owned());
+        }
+        let block = HeapMemory.allocate(bytes)?;
+        Ok(if self.breaks_when_written { Box::new(BreakingBlock(block)) } else { block })
+    }
+}
+
+struct BreakingBlock(Box<dyn SlotBlock>);
+
+// SAFETY: the block behind it keeps the contract; this one gives out its address or panics.
+unsafe impl SlotBlock for BreakingBlock {
+    fn pointer(&self) -> NonNull<u8> {
+        let is_worker =
+            thread::current().name().is_some_and(|name| name.starts_with(RENDER_THREAD));
+        fault_unless(!is_worker, "the memory is gone");
+        self.0.pointer()
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
     }
 }

@@ -60,8 +60,22 @@ pub fn assert_no_stage_left() {
 
 /// Resident memory of this process in bytes.
 pub fn resident_bytes() -> u64 {
+    status_bytes("VmRSS:")
+}
+
+/// Most of it since [`reset_peak`].
+pub fn peak_bytes() -> u64 {
+    status_bytes("VmHWM:")
+}
+
+/// Lets [`peak_bytes`] count from now on. Where the system refuses, the peak is that of the whole process.
+pub fn reset_peak() -> std::io::Result<()> {
+    fs::write("/proc/self/clear_refs", "5")
+}
+
+fn status_bytes(entry: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("this is Linux");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("the kernel counts");
+    let line = status.lines().find(|line| line.starts_with(entry)).expect("the kernel counts");
     let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
     kib * 1024
 }

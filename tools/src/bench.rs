@@ -1,7 +1,9 @@
 //! `smog-tools bench`: how fast the pipeline is, as a whole and stage by stage.
 
+mod manifest;
 mod pipeline;
 mod stage;
+mod trace;
 mod usage;
 mod views;
 
@@ -11,10 +13,10 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 use smog_pipeline::codec::{DecodeLimits, DecoderKind};
-use smog_pipeline::manifest::find_split;
 use smog_pipeline::render::sample::RenderSettings;
-use smog_pipeline::source::{ParquetSource, Source, SyntheticSource};
+use smog_pipeline::source::{Source, SyntheticSource, find_with};
 
+use crate::remote::RemoteArgs;
 use views::Views;
 
 /// Arguments of `smog-tools bench`.
@@ -30,18 +32,21 @@ enum What {
     Pipeline(pipeline::Args),
     /// One stage alone, from images in memory
     Stage(stage::Args),
+    /// Opening and entering a data set of millions of images, which need not exist
+    Manifest(manifest::Args),
 }
 
 /// What both benches share.
 #[derive(clap::Args)]
 struct Common {
-    /// Folder of a data set or of one split, or `synthetic`
-    #[arg(long, value_name = "DIR")]
+    /// Shards (folder or URL), Parquet files or WebDataset tars (folder, file or pattern), or `synthetic`
+    #[arg(long, value_name = "DATA")]
     data: PathBuf,
     /// Split, where --data holds several
     #[arg(long, value_name = "NAME", default_value = "train")]
     split: String,
-    /// Views: a recipe by name (smog, smog_multicrop, byol, cifar, eval, ...) or counts and sides
+    /// Views: a recipe by name (smog, smog_multicrop, byol, cifar, eval, ...), its .json file, or counts and
+    /// sides
     #[arg(long, value_name = "VIEWS", default_value = "2x224+4x96")]
     preset: Views,
     /// Numbers of threads to try
@@ -62,6 +67,8 @@ struct Common {
     /// Print one JSON object per line instead of a table
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    remote: RemoteArgs,
 }
 
 impl Common {
@@ -69,8 +76,7 @@ impl Common {
         if self.data.as_os_str() == "synthetic" {
             return Ok(Arc::new(SyntheticSource::new(4096, 128, 500, self.seed)));
         }
-        let split = find_split(&self.data, &self.split)?;
-        Ok(Arc::new(ParquetSource::open(&split)?))
+        Ok(find_with(&self.data, &self.remote.options())?.open(&self.split)?)
     }
 
     fn render(&self) -> RenderSettings {
@@ -101,6 +107,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Pipeline(args) => pipeline::run(&args)?,
         What::Stage(args) => stage::run(&args)?,
+        What::Manifest(args) => manifest::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

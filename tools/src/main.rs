@@ -2,7 +2,9 @@
 
 mod bench;
 mod inspect;
+mod merge;
 mod progress;
+mod remote;
 mod shard;
 mod synth;
 mod text;
@@ -20,7 +22,7 @@ const FAILED: u8 = 1;
     name = "smog-tools",
     version,
     about = "Makes, checks and shows data sets of image shards",
-    after_help = "Exit codes: 0 done, 1 failed or problems found, 2 wrong arguments, 3 finished but files were refused (shard)."
+    after_help = "Exit codes: 0 done, 1 failed or problems found, 2 wrong arguments, 3 finished but files were refused (shard, merge)."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -31,6 +33,8 @@ struct Cli {
 enum Command {
     /// Make a data set of Parquet shards from a folder of images
     Shard(shard::Args),
+    /// Join the parts of a data set that several machines wrote
+    Merge(merge::Args),
     /// Check a data set against its manifest and decode every image
     Verify(verify::Args),
     /// Show what is in a data set, and the views that training sees
@@ -44,6 +48,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Shard(args) => shard::run(args),
+        Command::Merge(args) => merge::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),

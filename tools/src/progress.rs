@@ -21,6 +21,8 @@ pub(crate) struct Progress {
 
 struct State {
     what: String,
+    /// What is counted: `images`, `shards`.
+    unit: &'static str,
     files: u64,
     bytes: u64,
     done_files: u64,
@@ -45,7 +47,7 @@ impl Progress {
     }
 
     /// Begins a stretch of work.
-    pub(crate) fn start(&self, what: &str, files: u64, bytes: u64) {
+    pub(crate) fn start(&self, what: &str, unit: &'static str, files: u64, bytes: u64) {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(bytes.max(1));
             let style = ProgressStyle::with_template("{prefix} [{bar:30}] {msg}")
@@ -58,6 +60,7 @@ impl Progress {
         let now = Instant::now();
         let state = State {
             what: what.to_owned(),
+            unit,
             files,
             bytes,
             done_files: 0,
@@ -119,11 +122,13 @@ impl State {
             refused => format!(", {} refused", text::count(refused)),
         };
         format!(
-            "{}/{} images, {:.0} images/s, {:.1} MB/s{refused}{left}",
+            "{}/{} {unit}, {:.*} {unit}/s, {:.1} MB/s{refused}{left}",
             text::count(self.done_files),
             text::count(self.files),
+            usize::from(self.unit != "images"),
             self.done_files as f64 / seconds,
             self.done_bytes as f64 / seconds / 1e6,
+            unit = self.unit,
         )
     }
 }
@@ -135,7 +140,12 @@ impl ShardProgress for Progress {
             text::count(files),
             text::bytes(bytes)
         ));
-        self.start(split, files, bytes);
+        self.start(split, "images", files, bytes);
+    }
+
+    fn begin_copy(&self, split: &str, shards: u64, bytes: u64) {
+        say(&format!("{split}: bringing {shards} shards, {}", text::bytes(bytes)));
+        self.start(split, "shards", shards, bytes);
     }
 
     fn advance(&self, bytes: u64, refused: Option<&Refused>) {

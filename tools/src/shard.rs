@@ -1,12 +1,14 @@
-//! `smog-tools shard`: a folder of images becomes a data set.
+//! `smog-tools shard`: a folder of images, tars or Parquet files become a data set.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use anyhow::Context as _;
-use smog_pipeline::codec::{DecodeLimits, DecoderKind};
-use smog_pipeline::shard::{Check, ShardOptions, ShardReport, SplitReport, default_out, shard};
+use smog_pipeline::codec::{DamagePolicy, DecodeLimits, DecoderKind};
+use smog_pipeline::shard::{
+    Check, Part, ShardOptions, ShardReport, SplitReport, default_out, shard,
+};
 
 use crate::progress::Progress;
 use crate::text;
@@ -21,6 +23,16 @@ Layouts of SRC:
   SRC/train/CLASS/x.jpg, SRC/val/...   splits (train, val, validation, valid, test)
   SRC/CLASS/x.jpg                      class folders: one split, `train`
   SRC/x.jpg                            plain images without labels
+  a tar of such a folder               the same (read where it lies, nothing is unpacked)
+  a tar of tars                        as ILSVRC2012_img_train.tar: CLASS.tar holds the images of CLASS
+  WebDataset tars                      x.jpg with x.cls; a folder of them or a pattern
+  Parquet files                        as Hugging Face `datasets` writes them; a file, a folder or a pattern
+Several files are told apart into splits by their names (train-00000.tar, ILSVRC2012_img_val.tar).
+
+Labels of images that lie in no class folders come from --labels FILE: lines `NAME LABEL` in any order, or one
+label a line in the order of the images' names. For ImageNet's validation set that is
+ILSVRC2012_validation_ground_truth.txt, whose numbers --classes FILE turns into class names (line 1 names class
+1; the first word of a line counts).
 
 The data set appears in OUT/SPLIT as a whole when it is complete. A run that was stopped, however, is
 continued by the same command; a finished data set is left as it is.
@@ -28,7 +40,20 @@ continued by the same command; a finished data set is left as it is.
 Examples:
   smog-tools shard imagenet/
   smog-tools shard photos/ --out /data/photos --split train
+  smog-tools shard photos/ --out s3://bucket/photos
   smog-tools shard imagenet/ --jobs 16 --allow-refused 0.1%
+  smog-tools shard crawl/ --damaged fill
+  smog-tools shard ILSVRC2012_img_train.tar --out imagenet-shards
+  smog-tools shard ILSVRC2012_img_val.tar --out imagenet-shards \\
+    --labels ILSVRC2012_validation_ground_truth.txt --classes map_clsloc.txt
+  smog-tools shard 'wds/train-{0000..0146}.tar' --out wds-shards
+
+Several machines share the work with --part I/N, by any scheduler; `smog-tools merge` then makes the data
+set, the same bytes as one machine alone. Each part lists all of SRC, which has to be the same everywhere
+(names, sizes, times of change). A part that was stopped goes on when it is run again.
+  sbatch --array=1-8 --wrap 'smog-tools shard imagenet/ --out OUT --part $SLURM_ARRAY_TASK_ID/8'
+  parallel smog-tools shard imagenet/ --out OUT --part {}/8 ::: $(seq 8)
+  smog-tools merge OUT
 
 Exit codes:
   0  the data set is complete
@@ -37,14 +62,23 @@ Exit codes:
   3  the data set is complete and usable, but more files were refused than --allow-refused says;
      OUT/SPLIT/refused.jsonl lists them")]
 pub(crate) struct Args {
-    /// Folder of images
+    /// Folder of images, tar, Parquet file, folder of such files, or a pattern as 'x-{000..146}.tar'
     src: PathBuf,
-    /// Folder for the data set [default: SRC with `-shards` appended]
-    #[arg(long, value_name = "DIR")]
+    /// Folder or URL for the data set [default: SRC without .tar or .parquet, with `-shards` appended]
+    #[arg(long, value_name = "DIR|URL")]
     out: Option<PathBuf>,
+    /// With --out URL: folder for the shards under way, three at most [default: among the temporary files]
+    #[arg(long, value_name = "DIR")]
+    stage: Option<PathBuf>,
     /// Splits to write, where SRC has splits; else the name of its one split
     #[arg(long = "split", value_name = "NAME")]
     splits: Vec<String>,
+    /// Labels of images that have none where they lie
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Names of classes that are numbers, one a line
+    #[arg(long, value_name = "FILE")]
+    classes: Option<PathBuf>,
     /// Size of a shard
     #[arg(long, value_name = "SIZE", default_value = "256MB", value_parser = text::parse_bytes)]
     shard_size: u64,
@@ -72,6 +106,10 @@ pub(crate) struct Args {
     /// Refuse images of more pixels
     #[arg(long, value_name = "N", default_value_t = DecodeLimits::default().max_pixels)]
     max_pixels: u64,
+    /// What to do with JPEGs that are cut off or damaged: `refuse`, or `fill` in what is missing as PIL does
+    /// with LOAD_TRUNCATED_IMAGES (needs `--check decode`)
+    #[arg(long, value_name = "POLICY", default_value_t = DamagePolicy::default())]
+    damaged: DamagePolicy,
     /// Refuse longer files
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = text::parse_bytes)]
     max_file_size: u64,
@@ -81,11 +119,14 @@ pub(crate) struct Args {
     /// Replace a data set that was made of other images or with other options
     #[arg(long)]
     overwrite: bool,
+    /// Write only part I of N of the shards, I from 1 to N; `smog-tools merge` joins the parts
+    #[arg(long, value_name = "I/N", requires = "out")]
+    part: Option<Part>,
 }
 
 /// A limit on refused files.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Allowed {
+pub(crate) enum Allowed {
     Files(u64),
     Percent(f64),
 }
@@ -122,36 +163,62 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let options = ShardOptions {
         splits: args.splits,
+        labels: args.labels,
+        classes: args.classes,
         shard_bytes: args.shard_size.max(args.row_group_size),
         row_group_rows: args.row_group_rows,
         row_group_bytes: args.row_group_size,
         shuffle_seed: (!args.no_shuffle).then_some(args.seed),
         check: args.check,
         decoder: args.decoder,
-        limits: DecodeLimits { max_pixels: args.max_pixels },
+        limits: DecodeLimits { max_pixels: args.max_pixels, damaged: args.damaged },
         max_file_bytes: args.max_file_size,
         jobs: args.jobs,
         overwrite: args.overwrite,
+        part: args.part,
+        stage: args.stage,
         ..ShardOptions::default()
     };
     let progress = Progress::new();
     let report = shard(&args.src, &out, &options, &progress)
         .with_context(|| format!("sharding {} failed", args.src.display()))?;
-    print_report(&report);
+    print_splits(&report);
+    tell(&match args.part {
+        Some(_) => format!(
+            "Next, when all parts are done: smog-tools merge {}",
+            quoted(&report.out.to_string_lossy())
+        ),
+        None => next_step(&report),
+    });
+    Ok(exit_code(&report, args.allow_refused))
+}
+
+/// The exit code for a report, with a word on refused files where they are too many.
+pub(crate) fn exit_code(report: &ShardReport, allowed: Allowed) -> ExitCode {
     let (refused, files) = (report.num_refused(), report.num_files());
-    if args.allow_refused.holds(refused, files) {
-        return Ok(ExitCode::SUCCESS);
+    if allowed.holds(refused, files) {
+        return ExitCode::SUCCESS;
     }
+    let what = match report.splits.first().and_then(|split| split.part) {
+        Some(part) => format!("Part {part}"),
+        None => "The data set".to_owned(),
+    };
     tell(&format!(
-        "The data set is complete, but {} of {} files were refused (exit code \
-         {FINISHED_WITH_REFUSED}; `--allow-refused {refused}` accepts that).",
+        "{what} is complete, but {} of {} files were refused (exit code {FINISHED_WITH_REFUSED}; \
+         `--allow-refused {refused}` accepts that).",
         text::count(refused),
         text::count(files)
     ));
-    Ok(ExitCode::from(FINISHED_WITH_REFUSED))
+    ExitCode::from(FINISHED_WITH_REFUSED)
 }
 
-fn print_report(report: &ShardReport) {
+/// What to do with a finished data set.
+pub(crate) fn next_step(report: &ShardReport) -> String {
+    format!("Next: smog-trainer run --data {}", quoted(&report.out.to_string_lossy()))
+}
+
+/// What came of each split.
+pub(crate) fn print_splits(report: &ShardReport) {
     for split in &report.splits {
         tell(&split_line(split));
         if split.num_refused() > 0 {
@@ -160,11 +227,14 @@ fn print_report(report: &ShardReport) {
                 .iter()
                 .map(|(kind, number)| format!("{} {kind}", text::count(*number)))
                 .collect();
+            let place = match split.part {
+                Some(_) => "by the merge".to_owned(),
+                None => format!("in {}", split.dir.join("refused.jsonl").display()),
+            };
             tell(&format!(
-                "  refused {} files ({}), listed in {}",
+                "  refused {} files ({}), listed {place}",
                 text::count(split.num_refused()),
-                kinds.join(", "),
-                split.dir.join("refused.jsonl").display()
+                kinds.join(", ")
             ));
         }
         if split.num_other_files > 0 {
@@ -174,7 +244,6 @@ fn print_report(report: &ShardReport) {
             ));
         }
     }
-    tell(&format!("Next: smog-trainer run --data {}", quoted(&report.out.to_string_lossy())));
 }
 
 fn split_line(split: &SplitReport) -> String {
@@ -191,15 +260,19 @@ fn split_line(split: &SplitReport) -> String {
         split.num_row_groups,
         split.dir.display()
     );
+    let name = match split.part {
+        Some(part) => format!("{}, part {part}", split.split),
+        None => split.split.clone(),
+    };
     if split.already_done {
-        return format!("{}: already done: {content}", split.split);
+        return format!("{name}: already done: {content}");
     }
     let rate = split.num_samples as f64 / split.seconds.max(1e-3);
     let resumed = match split.num_resumed_shards {
         0 => format!(" ({rate:.0} images/s)"),
         shards => format!(" ({shards} shards were there already)"),
     };
-    format!("{}: {content}; {}{resumed}", split.split, text::seconds(split.seconds))
+    format!("{name}: {content}; {}{resumed}", text::seconds(split.seconds))
 }
 
 /// A path as it can be pasted into a shell.
@@ -213,7 +286,7 @@ fn quoted(path: &str) -> String {
 }
 
 #[expect(clippy::print_stdout, reason = "the command's result")]
-fn tell(line: &str) {
+pub(crate) fn tell(line: &str) {
     println!("{line}");
 }
 

@@ -1,5 +1,6 @@
 //! `smog-tools verify`: is a data set what its manifest says, and does every image decode?
 
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -8,12 +9,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, bail};
-use smog_pipeline::codec::{DecodeLimits, DecoderKind, ImageDecoder, Pixels, decoder, probe};
-use smog_pipeline::manifest::{MANIFEST_FILE, Manifest, list_splits};
+use smog_pipeline::codec::{
+    DecodeLimits, DecodeRequest, DecoderKind, ImageDecoder, Pixels, decoder, probe,
+};
+use smog_pipeline::manifest::Manifest;
 use smog_pipeline::sample::{ImageFlags, ImageMeta, RowGroupId};
 use smog_pipeline::source::{ParquetSource, RowGroup, Source as _};
 
 use crate::progress::Progress;
+use crate::remote::{RemoteArgs, SplitPlace};
 use crate::text;
 
 /// Problems that are printed one by one.
@@ -28,10 +32,11 @@ each image's header says what the shard says, and that each image decodes.
 Examples:
   smog-tools verify imagenet-shards
   smog-tools verify imagenet-shards/val --fast
+  smog-tools verify s3://bucket/imagenet-shards
 
 Exit codes: 0 all is well, 1 something is wrong (listed), 2 wrong arguments")]
 pub(crate) struct Args {
-    /// Folder of a data set, or of one split
+    /// Folder or URL of a data set, or of one split
     dir: PathBuf,
     /// Do not decode the images
     #[arg(long)]
@@ -45,29 +50,17 @@ pub(crate) struct Args {
     /// Largest image that is decoded, in pixels
     #[arg(long, value_name = "N", default_value_t = DecodeLimits::default().max_pixels)]
     max_pixels: u64,
-}
-
-/// The split folders in `dir`, or `dir` itself.
-pub(crate) fn split_folders(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if dir.join(MANIFEST_FILE).is_file() {
-        return Ok(vec![dir.to_path_buf()]);
-    }
-    let splits = list_splits(dir);
-    if splits.is_empty() {
-        // Reading says what stands there instead.
-        Manifest::read(dir)?;
-        bail!("{} holds no data set", dir.display());
-    }
-    Ok(splits.into_iter().map(|(_, path)| path).collect())
+    #[command(flatten)]
+    remote: RemoteArgs,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let progress = Progress::new();
     let mut all_well = true;
-    for dir in split_folders(&args.dir)? {
+    for place in SplitPlace::all(&args.dir, &args.remote)? {
         let problems = Problems::default();
-        let summary = match verify(&dir, &args, &progress, &problems) {
+        let summary = match verify(&place, &args, &progress, &problems) {
             Ok(summary) => summary,
             Err(error) => {
                 problems.add(format!("{error:#}"));
@@ -75,94 +68,159 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         };
         progress.finish();
-        let problems = problems.into_sorted();
-        if problems.is_empty() {
-            tell(&format!("{}: {summary}, all is well", dir.display()));
+        let found = problems.into_found();
+        if found.number == 0 {
+            tell(&format!("{place}: {summary}, all is well"));
             continue;
         }
         all_well = false;
-        tell(&format!("{}: {} problems", dir.display(), text::count(problems.len() as u64)));
-        for problem in problems.iter().take(NAMED_PROBLEMS) {
+        tell(&format!("{place}: {} problems", text::count(found.number)));
+        for problem in &found.first {
             tell(&format!("  {problem}"));
         }
-        if problems.len() > NAMED_PROBLEMS {
-            tell(&format!("  and {} more", text::count((problems.len() - NAMED_PROBLEMS) as u64)));
+        if found.number > found.first.len() as u64 {
+            tell(&format!("  and {} more", text::count(found.number - found.first.len() as u64)));
         }
     }
     Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::from(crate::FAILED) })
 }
 
-/// What is wrong, gathered by all workers.
+/// What is wrong, gathered by all workers: how much, and the first by their text, whoever finds them when.
 #[derive(Default)]
-struct Problems(Mutex<Vec<String>>);
+struct Problems(Mutex<Found>);
+
+#[derive(Default)]
+struct Found {
+    number: u64,
+    first: BTreeSet<String>,
+}
 
 impl Problems {
     fn add(&self, problem: String) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(problem);
+        let mut found = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        found.number += 1;
+        found.first.insert(problem);
+        if found.first.len() > NAMED_PROBLEMS {
+            found.first.pop_last();
+        }
     }
 
-    fn into_sorted(self) -> Vec<String> {
-        let mut problems = self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        problems.sort();
-        problems
+    fn into_found(self) -> Found {
+        self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
+/// One thing to do. A shard's rows come right behind its digest, while the file is still in memory, so that
+/// a data set larger than the memory is read from the disk once.
+enum Task<'a> {
+    Digest { dir: &'a Path, shard: usize },
+    Rows { group: usize },
+}
+
 fn verify(
-    dir: &Path,
+    place: &SplitPlace,
     args: &Args,
     progress: &Progress,
     problems: &Problems,
 ) -> anyhow::Result<String> {
-    let manifest = Manifest::read(dir)?;
+    let (manifest, opened) = match place {
+        SplitPlace::Folder(dir) => {
+            let manifest = Manifest::read(dir)?;
+            check_files(dir, &manifest, problems)?;
+            // Where the set cannot be opened, the digests are checked all the same.
+            (manifest, place.open())
+        }
+        SplitPlace::Url(..) => {
+            let source = place.open()?;
+            check_lengths(&source, problems);
+            (source.manifest().clone(), Ok(source))
+        }
+    };
     let jobs = match args.jobs {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         jobs => jobs,
     };
-    check_files(dir, &manifest, problems)?;
-    progress.start("digests", manifest.shards.len() as u64, file_bytes(&manifest));
-    in_parallel(jobs, manifest.shards.len(), &|index, _: &mut ()| {
-        let shard = &manifest.shards[index];
-        match check_digest(&dir.join(&shard.file), shard.bytes, &shard.blake3) {
-            Ok(None) => {}
-            Ok(Some(problem)) => problems.add(format!("{}: {problem}", shard.file)),
-            Err(error) => problems.add(format!("{}: {error:#}", shard.file)),
+    let source = opened.as_ref().ok();
+    let mut tasks = Vec::new();
+    let mut group = 0;
+    for (shard, file) in manifest.shards.iter().enumerate() {
+        // Behind a URL each row group and footer is compared with its own digest as it arrives.
+        if let SplitPlace::Folder(dir) = place {
+            tasks.push(Task::Digest { dir, shard });
         }
-        progress.add(1, shard.bytes);
-    })?;
-    progress.finish();
-    // Names the shard that keeps the rows from being looked at; other shards' digests were checked above.
-    let source = ParquetSource::open(dir)?;
-    progress.start("images", manifest.num_samples, manifest.image_bytes);
-    let limits = DecodeLimits { max_pixels: args.max_pixels };
-    in_parallel(jobs, source.row_groups().len(), &|index, tools: &mut Option<Tools>| {
-        let tools = tools.get_or_insert_with(|| Tools {
-            decoder: decoder(args.decoder, limits),
-            pixels: Pixels::default(),
-        });
-        match source.read(RowGroupId(index as u32)) {
-            Ok(group) => {
-                let place = source.place(group.id).map_or(String::new(), |(path, number)| {
-                    let file = path.file_name().unwrap_or_default().to_string_lossy();
-                    format!("{file} row group {number}")
-                });
-                check_images(&group, &place, (!args.fast).then_some(tools), problems);
+        if source.is_some() {
+            tasks.extend((group..group + file.row_groups.len()).map(|group| Task::Rows { group }));
+            group += file.row_groups.len();
+        }
+    }
+    match source {
+        Some(_) => progress.start("verify", "images", manifest.num_samples, manifest.image_bytes),
+        None => {
+            let bytes = manifest.shards.iter().map(|shard| shard.bytes).sum();
+            progress.start("digests", "shards", manifest.shards.len() as u64, bytes);
+        }
+    }
+    let limits = DecodeLimits { max_pixels: args.max_pixels, ..DecodeLimits::default() };
+    in_parallel(jobs, tasks.len(), &|index, tools: &mut Option<Tools>| match tasks[index] {
+        Task::Digest { dir, shard } => {
+            let shard = &manifest.shards[shard];
+            match check_digest(&dir.join(&shard.file), shard.bytes, &shard.blake3) {
+                Ok(None) => {}
+                Ok(Some(problem)) => problems.add(format!("{}: {problem}", shard.file)),
+                Err(error) => problems.add(format!("{}: {error:#}", shard.file)),
             }
-            Err(error) => problems.add(format!("{:#}", anyhow::Error::from(error))),
+            if source.is_none() {
+                progress.add(1, shard.bytes);
+            }
         }
-        let info = source.row_groups()[index];
-        progress.add(u64::from(info.rows), info.bytes);
+        Task::Rows { group } => {
+            let Some(source) = source else { return };
+            let tools = tools.get_or_insert_with(|| Tools {
+                decoder: decoder(args.decoder, limits),
+                pixels: Pixels::default(),
+            });
+            let id = RowGroupId(group as u32);
+            match source.read(id) {
+                Ok(rows) => {
+                    let place = source.place(id).map_or(String::new(), |(path, number)| {
+                        let file = path.file_name().unwrap_or_default().to_string_lossy();
+                        format!("{file} row group {number}")
+                    });
+                    check_images(&rows, &place, (!args.fast).then_some(tools), problems);
+                }
+                Err(error) => problems.add(format!("{:#}", anyhow::Error::from(error))),
+            }
+            let info = source.row_groups()[group];
+            progress.add(u64::from(info.rows), info.bytes);
+        }
     })?;
+    let remote = opened?.is_remote();
+    let without_digests = remote && manifest.shards.iter().any(|shard| shard.footer.is_none());
     Ok(format!(
-        "{} images in {} shards{}",
+        "{} images in {} shards{}{}",
         text::count(manifest.num_samples),
         manifest.shards.len(),
-        if args.fast { ", not decoded" } else { ", each decoded" }
+        if args.fast { ", not decoded" } else { ", each decoded" },
+        if without_digests {
+            ", digests not checked: its manifest has none of row groups"
+        } else {
+            ""
+        }
     ))
 }
 
-fn file_bytes(manifest: &Manifest) -> u64 {
-    manifest.shards.iter().map(|shard| shard.bytes).sum()
+/// Lengths of shards behind a URL.
+fn check_lengths(source: &ParquetSource, problems: &Problems) {
+    for (index, shard) in source.manifest().shards.iter().enumerate() {
+        match source.shard_length(index) {
+            Ok(bytes) if bytes == shard.bytes => {}
+            Ok(bytes) => problems.add(format!(
+                "{}: {bytes} bytes long, its manifest says {}",
+                shard.file, shard.bytes
+            )),
+            Err(error) => problems.add(format!("{:#}", anyhow::Error::from(error))),
+        }
+    }
 }
 
 /// Lengths, files that do not belong, and the list of refused files.
@@ -179,10 +237,10 @@ fn check_files(dir: &Path, manifest: &Manifest, problems: &Problems) -> anyhow::
             Err(error) => problems.add(format!("{}: {error}", shard.file)),
         }
     }
+    let listed: HashSet<&str> = manifest.shards.iter().map(|shard| shard.file.as_str()).collect();
     for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let listed = manifest.shards.iter().any(|shard| shard.file == name);
-        if name.ends_with(".parquet") && !listed {
+        if name.ends_with(".parquet") && !listed.contains(name.as_str()) {
             problems.add(format!("{name}: not in the manifest"));
         }
     }
@@ -240,16 +298,18 @@ fn check_images(group: &RowGroup, place: &str, mut tools: Option<&mut Tools>, pr
             Ok(_) => {}
         }
         if let Some(tools) = tools.as_deref_mut()
-            && let Err(error) = tools.decoder.decode(encoded, meta, 1, &mut tools.pixels)
+            && let Err(error) =
+                tools.decoder.decode(encoded, meta, &DecodeRequest::WHOLE, &mut tools.pixels)
         {
             say(error.to_string());
         }
     }
 }
 
-/// Whether a header and a shard say the same, but for what only the writer of the shard knows.
+/// Whether a header and a shard say the same, but for what only the writer of the shard knows and what older
+/// writers did not note.
 fn agree(found: &ImageMeta, stored: &ImageMeta) -> bool {
-    let notes = ImageFlags::UNCHECKED.with(ImageFlags::DAMAGED).0;
+    let notes = ImageFlags::UNCHECKED.with(ImageFlags::DAMAGED).with(ImageFlags::SCANS).0;
     let flags = |meta: &ImageMeta| meta.flags.0 & !notes;
     flags(found) == flags(stored) && ImageMeta { flags: stored.flags, ..*found } == *stored
 }

@@ -1,12 +1,12 @@
-//! From what the user names as data to a source: a folder of shards, a folder of images that is sharded once
-//! into a cache, or generated images.
+//! From what the user names as data to a source: anything that `smog_pipeline::source::find` finds, a folder of
+//! images that is sharded once into a cache, or generated images.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use smog_pipeline::manifest::{ManifestError, find_split, list_splits};
+use smog_pipeline::remote::RemoteOptions;
 use smog_pipeline::shard::{ShardError, ShardOptions, ShardProgress, default_out, shard};
-use smog_pipeline::source::{OpenError, ParquetSource, Source, SyntheticSource};
+use smog_pipeline::source::{Found, Location, OpenError, Source, SyntheticSource, find, find_with};
 
 use crate::environment;
 use crate::eval::knn::KnnData;
@@ -23,19 +23,15 @@ const SYNTHETIC_SIDE: u32 = 48;
 #[non_exhaustive]
 pub enum DataError {
     /// None was named.
-    #[error("no data: give --data DIR with a folder of shards or of images")]
+    #[error(
+        "no data: give --data with shards, a folder of images, Parquet files or WebDataset tars"
+    )]
     NotGiven,
     /// `synthetic:` with something else behind it than numbers.
     #[error("{given}: expected synthetic:COUNT or synthetic:COUNT:SIDE, such as synthetic:2000:48")]
     Synthetic {
         /// As given.
         given: String,
-    },
-    /// The folder is not there.
-    #[error("{}: there is no such folder", path.display())]
-    Missing {
-        /// The folder.
-        path: PathBuf,
     },
     /// There is nowhere to put shards.
     #[error(
@@ -47,10 +43,7 @@ pub enum DataError {
         /// The folder of images.
         path: PathBuf,
     },
-    /// The shards cannot be found.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// The shards cannot be opened.
+    /// The data cannot be found or opened.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The images cannot be sharded.
@@ -60,15 +53,15 @@ pub enum DataError {
         path: PathBuf,
         /// The cause.
         #[source]
-        source: ShardError,
+        source: Box<ShardError>,
     },
 }
 
 /// Data that was found: one or more splits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DataSet {
-    /// A folder of shards.
-    Shards(PathBuf),
+    /// Data that is read as it lies.
+    Found(Found),
     /// Generated images.
     Synthetic {
         /// Samples of each split.
@@ -80,11 +73,15 @@ pub enum DataSet {
 
 impl DataSet {
     /// Finds the data that `given` names. A folder of images is sharded first, unless that was done before;
-    /// where the shards are is told through `progress`.
+    /// where the shards are is told through `progress`. `remote` says how data behind a URL is read.
     ///
     /// # Errors
     /// If there is nothing usable.
-    pub fn find(given: &Path, progress: &dyn ShardProgress) -> Result<Self, DataError> {
+    pub fn find(
+        given: &Path,
+        remote: &RemoteOptions,
+        progress: &dyn ShardProgress,
+    ) -> Result<Self, DataError> {
         if let Some(numbers) = given.to_str().and_then(|text| text.strip_prefix(SYNTHETIC)) {
             let wrong = || DataError::Synthetic { given: given.display().to_string() };
             let (count, side) = numbers.split_once(':').unwrap_or((numbers, ""));
@@ -97,45 +94,42 @@ impl DataSet {
             };
             return Ok(Self::Synthetic { count, side });
         }
-        let dir =
-            given.canonicalize().map_err(|_| DataError::Missing { path: given.to_owned() })?;
-        if is_shards(&dir) {
-            return Ok(Self::Shards(dir));
-        }
-        if let Ok(beside) = default_out(&dir)
-            && is_shards(&beside)
-        {
+        let dir = match find_with(&absolute(given), remote)? {
+            Found::Folder(dir) => dir,
+            found => return Ok(Self::Found(found)),
+        };
+        if let Some(beside) = default_out(&dir).ok().and_then(|beside| shards(&beside)) {
             progress.note(&format!(
                 "{} holds images; using the shards in {}",
                 dir.display(),
-                beside.display()
+                default_out(&dir).unwrap_or_default().display()
             ));
-            return Ok(Self::Shards(beside));
+            return Ok(Self::Found(beside));
         }
         let cached = cached_shards(&dir)?;
-        if !is_shards(&cached) {
-            progress.note(&format!(
-                "{} holds images; sharding them once into {} (delete it when the images change)",
-                dir.display(),
-                cached.display()
-            ));
-            let source = |source| DataError::Shard { path: dir.clone(), source };
-            shard(&dir, &cached, &ShardOptions::default(), progress).map_err(source)?;
-        } else {
+        if let Some(earlier) = shards(&cached) {
             progress.note(&format!(
                 "{} holds images; using the shards made of them earlier in {}",
                 dir.display(),
                 cached.display()
             ));
+            return Ok(Self::Found(earlier));
         }
-        Ok(Self::Shards(cached))
+        progress.note(&format!(
+            "{} holds images; sharding them once into {} (delete it when the images change)",
+            dir.display(),
+            cached.display()
+        ));
+        let source = |source| DataError::Shard { path: dir.clone(), source: Box::new(source) };
+        shard(&dir, &cached, &ShardOptions::default(), progress).map_err(source)?;
+        Ok(Self::Found(find(&cached)?))
     }
 
     /// How `given`, which led here, is written in stored settings: absolute, so that a run can be resumed from
     /// anywhere.
     pub fn path_of(&self, given: &Path) -> PathBuf {
         match self {
-            Self::Shards(_) => given.canonicalize().unwrap_or_else(|_| given.to_owned()),
+            Self::Found(_) => absolute(given),
             Self::Synthetic { .. } => given.to_owned(),
         }
     }
@@ -146,7 +140,7 @@ impl DataSet {
     /// If it is not there or its shards cannot be opened.
     pub fn open(&self, split: &str) -> Result<Arc<dyn Source>, DataError> {
         Ok(match self {
-            Self::Shards(dir) => Arc::new(ParquetSource::open(&find_split(dir, split)?)?),
+            Self::Found(found) => found.open(split)?,
             Self::Synthetic { count, side } => {
                 let seed = if split == "train" { 0 } else { 1 };
                 Arc::new(SyntheticSource::new(*count, SYNTHETIC_GROUP_ROWS, *side, seed))
@@ -171,16 +165,25 @@ impl DataSet {
     /// The first of `splits` that is there.
     pub fn first_split<'a>(&self, splits: &'a [String]) -> Option<&'a str> {
         let is_there = |split: &&String| match self {
-            Self::Shards(dir) => find_split(dir, split).is_ok(),
+            Self::Found(found) => found.has_split(split),
             Self::Synthetic { .. } => true,
         };
         splits.iter().find(is_there).map(String::as_str)
     }
 }
 
-/// Whether `dir` is a finished split or holds some.
-fn is_shards(dir: &Path) -> bool {
-    dir.join(smog_pipeline::manifest::MANIFEST_FILE).is_file() || !list_splits(dir).is_empty()
+/// The name as it is stored in settings and holds from any folder: URLs are left as they are.
+fn absolute(given: &Path) -> PathBuf {
+    match Location::parse(given) {
+        Location::Path(path) => path.canonicalize().unwrap_or(path),
+        Location::Pattern(pattern) => std::path::absolute(&pattern).unwrap_or(pattern.into()),
+        Location::Url(url) => url.into(),
+    }
+}
+
+/// The finished shards in `dir`, if there are any.
+fn shards(dir: &Path) -> Option<Found> {
+    find(dir).ok().filter(|found| matches!(found, Found::Shards(_)))
 }
 
 /// Where the shards of the images in `dir` are cached: named after the folder and the digest of its path.
@@ -197,7 +200,7 @@ mod tests {
     use super::*;
 
     fn find(given: &str) -> Result<DataSet, DataError> {
-        DataSet::find(Path::new(given), &())
+        DataSet::find(Path::new(given), &RemoteOptions::default(), &())
     }
 
     #[test]
@@ -219,7 +222,29 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_is_named() {
         let message = find("no/such/folder").unwrap_err().to_string();
-        assert!(message.contains("no/such/folder: there is no such folder"), "{message}");
+        assert!(message.contains("no/such/folder: there is no such file or folder"), "{message}");
+    }
+
+    #[test]
+    fn parquet_files_and_web_dataset_tars_are_read_as_they_lie() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/peer-formats");
+        if !dir.is_dir() {
+            eprintln!("SKIPPED: {} is not there", dir.display());
+            return;
+        }
+        for name in [
+            "hf-imagenet-style.parquet",
+            "webdataset-000000.tar",
+            "webdataset-{000000..000000}.tar",
+        ] {
+            let given = dir.join(name);
+            let data = DataSet::find(&given, &RemoteOptions::default(), &()).unwrap();
+            assert!(matches!(data, DataSet::Found(_)), "{name}");
+            assert!(data.path_of(&given).is_absolute(), "{name}");
+            let source = data.open("train").unwrap();
+            assert_eq!((source.num_samples(), source.classes().len()), (64, 64), "{name}");
+            assert_eq!(data.first_split(&["val".to_owned(), "test".to_owned()]), None);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use smog_model::ModelError;
 use smog_pipeline::runtime::PipelineError;
+use smog_pipeline::source::OpenError;
 
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
@@ -136,7 +137,9 @@ impl TrainError {
                 | Self::Changed { .. }
                 | Self::Device { .. }
                 | Self::Data(
-                    DataError::NotGiven | DataError::Synthetic { .. } | DataError::Missing { .. }
+                    DataError::NotGiven
+                        | DataError::Synthetic { .. }
+                        | DataError::Open(OpenError::Missing { .. } | OpenError::Pattern { .. })
                 )
         )
     }

@@ -1,6 +1,7 @@
 //! `smog-trainer`: trains an encoder with SMoG and evaluates it.
 
 mod command;
+mod tracing_output;
 
 use std::process::ExitCode;
 
@@ -41,17 +42,25 @@ enum Command {
 
 fn main() -> ExitCode {
     smog_trainer::environment::let_waiting_threads_sleep();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(tracing::Level::WARN)
-        .without_time()
-        .with_target(false)
-        .init();
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let trace = match &command {
+        Command::Run(args) => args.trace.as_deref(),
+        _ => None,
+    };
+    let trace = match tracing_output::start(trace) {
+        Ok(trace) => trace,
+        Err(error) => {
+            report(&error);
+            return ExitCode::from(FAILED);
+        }
+    };
+    let result = match command {
         Command::Run(args) => command::run::run(*args),
         Command::Eval(args) => command::eval::run(args),
         Command::Presets(args) => command::presets::run(&args),
     };
+    // Before the error, which is what a person looks for in the last line.
+    tracing_output::finish(trace);
     result.unwrap_or_else(|error| {
         report(&error);
         let is_usage =

@@ -50,13 +50,16 @@ pub enum Event<'a> {
         /// Time that it took.
         checkpoint_seconds: f64,
     },
-    /// The stream's counters, once per epoch and at the end.
+    /// The stream's counters since its opening, beside each line of a step.
     Stream {
         /// Steps done.
         step: u64,
         /// The counters.
+        #[serde(flatten)]
         metrics: &'a StreamMetrics,
     },
+    /// What a sitting was limited by.
+    Summary(&'a SummaryFigures),
     /// The loss is not a number; the run stops.
     Diverged {
         /// The step, counted from 1.
@@ -118,11 +121,59 @@ pub struct StepFigures {
     pub images_per_second: f64,
     /// Mean time of a step since the last line.
     pub step_seconds: f64,
+    /// Mean time that a step waited for its batch.
+    pub data_wait_seconds: f64,
     /// Share of the time spent waiting for data.
     pub data_wait_ratio: f64,
     /// State of the groups.
     #[serde(flatten)]
     pub groups: GroupFigures,
+}
+
+/// How a sitting's time was spent.
+#[derive(Clone, Debug, Serialize)]
+pub struct SummaryFigures {
+    /// Steps done over all sittings.
+    pub step: u64,
+    /// Time spent in training in this sitting.
+    pub trained_seconds: f64,
+    /// Time that the trainer waited for data.
+    pub data_wait_seconds: f64,
+    /// Share of the time spent waiting for data.
+    pub data_wait_ratio: f64,
+    /// The stage whose threads were busiest.
+    pub slowest_stage: &'static str,
+    /// Share of the time in which they were busy.
+    pub slowest_stage_busy_ratio: f64,
+}
+
+impl SummaryFigures {
+    /// The figures of a sitting that trained for `seconds`; `None` where it took no batch.
+    pub fn new(step: u64, seconds: f64, stream: &StreamMetrics) -> Option<Self> {
+        let slowest = stream.bottleneck(seconds).filter(|_| stream.batches_total > 0)?;
+        let waited = stream.data_wait_seconds_total;
+        Some(Self {
+            step,
+            trained_seconds: seconds,
+            data_wait_seconds: waited,
+            data_wait_ratio: waited / seconds,
+            slowest_stage: slowest.stage,
+            slowest_stage_busy_ratio: slowest.busy_ratio,
+        })
+    }
+}
+
+impl std::fmt::Display for SummaryFigures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let percent = |ratio: f64| 100.0 * ratio;
+        write!(
+            f,
+            "waited for data {:.1} % of the time; the slowest stage is {} ({:.0} % busy)",
+            percent(self.data_wait_ratio),
+            self.slowest_stage,
+            percent(self.slowest_stage_busy_ratio),
+        )
+    }
 }
 
 /// The open file.

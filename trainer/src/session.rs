@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use smog_model::{FeatureMemory, Optimizer, SmogModel};
-use smog_pipeline::source::Source;
+use smog_pipeline::source::{Source, mixing_advice};
 use smog_pipeline::stream::{BatchStream, Start, StreamMode};
 use tch::Device;
 
@@ -111,6 +111,9 @@ impl Session {
         stream.workers = threads.decode;
         let start =
             checkpoint.as_ref().map_or(Start::Step(0), |found| Start::State(&found.state.stream));
+        if let Ok(Some(advice)) = mixing_advice(&*source, stream.order, stream.batch_size) {
+            tracing::warn!("{advice}");
+        }
         let stream = BatchStream::open(Arc::clone(&source), stream, start)?;
         let mut model = SmogModel::new(&config.model, config.run.seed, device)?;
         let mut optimizer = Optimizer::new(&config.optimizer, model.parameters())?;

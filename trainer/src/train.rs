@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use smog_model::{GroupStats, ModelError, ResetReport, guard};
 use smog_pipeline::batch::HostBatch;
+use smog_pipeline::runtime::TRAINER;
 use smog_pipeline::sample::SampleKey;
 use smog_pipeline::stream::Next;
 use tch::{Device, Kind, Tensor};
@@ -15,7 +16,7 @@ use tch::{Device, Kind, Tensor};
 use crate::checkpoint::Store;
 use crate::error::TrainError;
 use crate::eval::knn::Metric;
-use crate::metrics::{Event, StepFigures};
+use crate::metrics::{Event, StepFigures, SummaryFigures};
 use crate::progress::EvalProgress;
 use crate::session::{METRICS_FILE, Session};
 use crate::signals::StopRequest;
@@ -72,6 +73,7 @@ impl Session {
         }
         let mut window = Window::new();
         let mut sitting = Instant::now();
+        let trained_before = self.position.trained_seconds;
         let mut keys: Vec<SampleKey> = Vec::new();
         while self.position.step < total {
             let waiting = Instant::now();
@@ -110,17 +112,16 @@ impl Session {
                 if knn {
                     self.evaluate()?;
                 }
-                self.write(&Event::Stream { step: done, metrics: &self.stream.metrics() })?;
                 // Neither belongs to the rate of the steps.
                 (sitting, window.start, window.waited) =
                     (Instant::now(), Instant::now(), Duration::ZERO);
                 window.losses.clear();
             }
             if is_stopping && !is_last {
-                return self.end(Outcome::Interrupted);
+                return self.end(Outcome::Interrupted, trained_before);
             }
         }
-        self.end(Outcome::Finished)
+        self.end(Outcome::Finished, trained_before)
     }
 
     fn next_batch(&mut self) -> Result<HostBatch, TrainError> {
@@ -137,6 +138,7 @@ impl Session {
     /// One step; `None` where its loss is not finite, in which case nothing was changed by it. On a GPU that
     /// is only seen at the next log line.
     fn step(&mut self, step: u64, batch: HostBatch) -> Result<Option<StepReport>, TrainError> {
+        let _span = tracing::debug_span!(TRAINER, step).entered();
         let num_large = self.config.augment.num_large();
         let reset_settings = &self.config.reset;
         // The one boundary at which a refusal of libtorch becomes an error.
@@ -223,10 +225,12 @@ impl Session {
             momentum: self.timetable.momentum(step - 1),
             images_per_second: num_steps * scale.batch_size as f64 / seconds,
             step_seconds: seconds / num_steps,
+            data_wait_seconds: window.waited.as_secs_f64() / num_steps,
             data_wait_ratio: window.waited.as_secs_f64() / seconds,
             groups,
         };
         self.write(&Event::Step(&figures))?;
+        self.write(&Event::Stream { step, metrics: &self.stream.metrics() })?;
         self.progress.step(&figures, &self.timetable, self.config.model.groups.count);
         *window = Window::new();
         Ok(())
@@ -293,7 +297,14 @@ impl Session {
         Ok(TrainError::Diverged { step: step + 1, lr: self.timetable.lr(step), saved })
     }
 
-    fn end(&mut self, outcome: Outcome) -> Result<Outcome, TrainError> {
+    /// The last lines. `trained_before` is the time spent in earlier sittings.
+    fn end(&mut self, outcome: Outcome, trained_before: f64) -> Result<Outcome, TrainError> {
+        let seconds = self.position.trained_seconds - trained_before;
+        let figures = SummaryFigures::new(self.position.step, seconds, &self.stream.metrics());
+        if let Some(figures) = figures {
+            self.write(&Event::Summary(&figures))?;
+            self.progress.note(&format!("-- {figures} --"));
+        }
         self.write(&Event::End {
             step: self.position.step,
             finished: outcome == Outcome::Finished,

@@ -1,4 +1,6 @@
-//! Multiplication of bytes by a factor in 16-bit fixed point, eight pixels to an SSE2 register.
+//! Multiplication of bytes by a factor in 16-bit fixed point.
+
+use crate::augment::simd::{Simd, kernel};
 
 /// A factor as a multiplier. Products are 16-bit numbers with `frac` bits below the point, as many as fit.
 #[derive(Clone, Copy)]
@@ -34,11 +36,16 @@ impl Factor {
 }
 
 /// `factor * value + (1 - factor) * base` for every byte: PIL's `Image.blend` with an even image.
-pub(crate) fn with_constant(plane: &mut [u8], base: f32, factor: f32) {
+pub(crate) fn with_constant(simd: Simd, plane: &mut [u8], base: f32, factor: f32) {
     let frac = Factor::frac_for(factor.max(1.0));
-    let scale = Factor::new(factor, frac);
     let offset = ((1.0 - factor) * base * (1 << frac) as f32).round() as i16;
-    for value in plane {
-        *value = scale.byte(scale.times(*value).saturating_add(offset));
+    scale_and_add(simd, plane, Factor::new(factor, frac), offset);
+}
+
+kernel! {
+    fn scale_and_add(plane: &mut [u8], scale: Factor, offset: i16) {
+        for value in plane {
+            *value = scale.byte(scale.times(*value).saturating_add(offset));
+        }
     }
 }

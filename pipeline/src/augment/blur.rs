@@ -6,6 +6,7 @@
 //! product is rounded down, which is made up for in the last rounding.
 
 use crate::augment::planes::Planes;
+use crate::augment::simd::{Simd, kernel};
 
 /// Bits below the point: the sum of two values, 2 * 255 * 64, still fits 15 bits.
 const FRAC: u32 = 6;
@@ -27,20 +28,18 @@ pub(crate) struct Blur {
 
 impl Blur {
     /// Blurs all planes with standard deviation `sigma` in pixels.
-    pub(crate) fn apply(&mut self, planes: &mut Planes, sigma: f32) {
+    pub(crate) fn apply(&mut self, simd: Simd, planes: &mut Planes, sigma: f32) {
         let side = planes.side;
         self.set_weights(sigma, side);
+        let Self { weights, padded, rows } = self;
+        let radius = weights.len() - 1;
+        if radius == 0 {
+            return;
+        }
+        padded.resize(side + 2 * radius, 0);
+        rows.resize(side * side, 0);
         for plane in planes.each() {
-            match self.weights.len() - 1 {
-                0 => {}
-                1 => self.plane::<1>(plane, side),
-                2 => self.plane::<2>(plane, side),
-                3 => self.plane::<3>(plane, side),
-                4 => self.plane::<4>(plane, side),
-                5 => self.plane::<5>(plane, side),
-                UNROLLED => self.plane::<UNROLLED>(plane, side),
-                _ => self.plane::<0>(plane, side),
-            }
+            blur_plane(simd, plane, side, weights, padded, rows);
         }
     }
 
@@ -57,36 +56,60 @@ impl Blur {
         let others: u32 = self.weights[1..].iter().map(|&weight| 2 * u32::from(weight)).sum();
         self.weights[0] = (65_536 - others).min(65_535) as u16;
     }
+}
 
-    /// `RADIUS` is the radius where it is known to the compiler, 0 where it is not.
-    fn plane<const RADIUS: usize>(&mut self, plane: &mut [u8], side: usize) {
-        let Self { weights, padded, rows } = self;
-        let radius = weights.len() - 1;
-        padded.resize(side + 2 * radius, 0);
-        rows.resize(side * side, 0);
-        for (row, out) in plane.chunks_exact(side).zip(rows.chunks_exact_mut(side)) {
-            for (value, &byte) in padded[radius..radius + side].iter_mut().zip(row) {
-                *value = u16::from(byte) << FRAC;
-            }
-            for k in 1..=radius {
-                padded[radius - k] = padded[radius + k];
-                padded[radius + side - 1 + k] = padded[radius + side - 1 - k];
-            }
-            let shifted = |offset: usize| &padded[offset..offset + side];
-            weigh::<RADIUS>(weights, out, |k| (shifted(radius - k), shifted(radius + k)));
+kernel! {
+    fn blur_plane(
+        plane: &mut [u8],
+        side: usize,
+        weights: &[u16],
+        padded: &mut [u16],
+        rows: &mut [u16],
+    ) {
+        match weights.len() - 1 {
+            1 => both_passes::<1>(plane, side, weights, padded, rows),
+            2 => both_passes::<2>(plane, side, weights, padded, rows),
+            3 => both_passes::<3>(plane, side, weights, padded, rows),
+            4 => both_passes::<4>(plane, side, weights, padded, rows),
+            5 => both_passes::<5>(plane, side, weights, padded, rows),
+            UNROLLED => both_passes::<UNROLLED>(plane, side, weights, padded, rows),
+            _ => both_passes::<0>(plane, side, weights, padded, rows),
         }
-        // Each of the 2 * (radius + 1) products lost half a unit on average.
-        let rounding = (1 << (FRAC - 1)) + radius as u16 + 1;
-        let line = &mut padded[..side];
-        for (y, out) in plane.chunks_exact_mut(side).enumerate() {
-            let row = |y: usize| &rows[y * side..][..side];
-            weigh::<RADIUS>(weights, line, |k| {
-                let below = if y + k < side { y + k } else { 2 * (side - 1) - (y + k) };
-                (row(y.abs_diff(k)), row(below))
-            });
-            for (byte, &value) in out.iter_mut().zip(&*line) {
-                *byte = ((value + rounding) >> FRAC).min(255) as u8;
-            }
+    }
+}
+
+/// `RADIUS` is the radius where it is known to the compiler, 0 where it is not.
+#[inline(always)]
+fn both_passes<const RADIUS: usize>(
+    plane: &mut [u8],
+    side: usize,
+    weights: &[u16],
+    padded: &mut [u16],
+    rows: &mut [u16],
+) {
+    let radius = weights.len() - 1;
+    for (row, out) in plane.chunks_exact(side).zip(rows.chunks_exact_mut(side)) {
+        for (value, &byte) in padded[radius..radius + side].iter_mut().zip(row) {
+            *value = u16::from(byte) << FRAC;
+        }
+        for k in 1..=radius {
+            padded[radius - k] = padded[radius + k];
+            padded[radius + side - 1 + k] = padded[radius + side - 1 - k];
+        }
+        let shifted = |offset: usize| &padded[offset..offset + side];
+        weigh::<RADIUS>(weights, out, |k| (shifted(radius - k), shifted(radius + k)));
+    }
+    // Each of the 2 * (radius + 1) products lost half a unit on average.
+    let rounding = (1 << (FRAC - 1)) + radius as u16 + 1;
+    let line = &mut padded[..side];
+    for (y, out) in plane.chunks_exact_mut(side).enumerate() {
+        let row = |y: usize| &rows[y * side..][..side];
+        weigh::<RADIUS>(weights, line, |k| {
+            let below = if y + k < side { y + k } else { 2 * (side - 1) - (y + k) };
+            (row(y.abs_diff(k)), row(below))
+        });
+        for (byte, &value) in out.iter_mut().zip(&*line) {
+            *byte = ((value + rounding) >> FRAC).min(255) as u8;
         }
     }
 }
@@ -141,7 +164,7 @@ mod tests {
     fn blurred(plane: &[u8], side: usize, sigma: f32) -> Vec<u8> {
         let copy = || plane.to_vec();
         let mut planes = Planes { side, red: copy(), green: copy(), blue: copy() };
-        Blur::default().apply(&mut planes, sigma);
+        Blur::default().apply(Simd::best(), &mut planes, sigma);
         assert_eq!(planes.red, planes.blue);
         planes.red
     }
@@ -163,7 +186,10 @@ mod tests {
             let mut general = plane.clone();
             let mut blur = Blur::default();
             blur.set_weights(sigma, 32);
-            blur.plane::<0>(&mut general, 32);
+            let Blur { weights, padded, rows } = &mut blur;
+            padded.resize(32 + 2 * (weights.len() - 1), 0);
+            rows.resize(32 * 32, 0);
+            both_passes::<0>(&mut general, 32, weights, padded, rows);
             assert_eq!(blurred(&plane, 32, sigma), general, "sigma {sigma}");
         }
     }

@@ -2,10 +2,11 @@
 
 use crate::augment::blend;
 use crate::augment::planes::Planes;
+use crate::augment::simd::Simd;
 
 /// Multiplies all values by `factor`.
-pub(crate) fn apply(planes: &mut Planes, factor: f32) {
+pub(crate) fn apply(simd: Simd, planes: &mut Planes, factor: f32) {
     for plane in planes.each() {
-        blend::with_constant(plane, 0.0, factor);
+        blend::with_constant(simd, plane, 0.0, factor);
     }
 }

@@ -28,8 +28,7 @@ impl HostBatch {
         cancel: &Cancel,
     ) -> Result<Self, StageExit> {
         // With the token comes the right to read: from here to the drop of the batch no lease exists.
-        cancel.recv(ready.channel(step))?;
-        Ok(Self { slot: Arc::clone(ready.slot(step)), epoch, position })
+        Ok(Self { slot: ready.take(step, cancel)?, epoch, position })
     }
 
     fn rows(&self) -> BatchRows<'_> {

@@ -12,9 +12,12 @@
 //! ```
 
 mod host;
+#[cfg(feature = "loom")]
+pub mod model;
 mod ring;
 mod rows;
 mod slot;
+mod sync;
 
 pub use host::HostBatch;
 pub(crate) use ring::{FillSide, ReadySide, ring};

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use crossbeam::channel::{Receiver, bounded};
-
 use super::rows::{RowLease, Slot};
 use super::slot::{BatchShape, SlotMemory};
+use super::sync::{TokenReceiver, token_channel};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::{Cancel, PipelineError, StageExit};
 
@@ -23,14 +22,14 @@ impl Token {
 #[derive(Debug)]
 pub(crate) struct FillSide {
     slots: Vec<Arc<Slot>>,
-    free: Vec<Receiver<Token>>,
+    free: Vec<TokenReceiver>,
 }
 
 /// The trainer's end of the ring.
 #[derive(Debug)]
 pub(crate) struct ReadySide {
     slots: Vec<Arc<Slot>>,
-    ready: Vec<Receiver<Token>>,
+    ready: Vec<TokenReceiver>,
 }
 
 /// Allocates `num_slots` slots, all free.
@@ -45,9 +44,10 @@ pub(crate) fn ring(
 ) -> Result<(FillSide, ReadySide), PipelineError> {
     let mut fill = FillSide { slots: Vec::new(), free: Vec::new() };
     let mut done = ReadySide { slots: Vec::new(), ready: Vec::new() };
+    metrics.new_ring();
     for _ in 0..num_slots {
-        let (free_sender, free) = bounded(1);
-        let (ready_sender, ready) = bounded(1);
+        let (free_sender, free) = token_channel();
+        let (ready_sender, ready) = token_channel();
         let slot =
             Arc::new(Slot::new(shape, memory, ready_sender, free_sender, Arc::clone(metrics))?);
         slot.release();
@@ -66,7 +66,7 @@ impl FillSide {
     /// If the stream was cancelled.
     pub(crate) fn begin(&mut self, step: u64, cancel: &Cancel) -> Result<Filling, StageExit> {
         let index = (step % self.slots.len() as u64) as usize;
-        let Token(()) = cancel.recv(&self.free[index])?;
+        let Token(()) = self.free[index].recv(cancel)?;
         let slot = Arc::clone(&self.slots[index]);
         slot.begin();
         Ok(Filling { slot, next_row: 0 })
@@ -94,19 +94,20 @@ impl Filling {
 }
 
 impl ReadySide {
-    /// The channel on which the slot of `step` announces that it is complete.
-    pub(super) fn channel(&self, step: u64) -> &Receiver<Token> {
-        &self.ready[(step % self.slots.len() as u64) as usize]
-    }
-
-    /// The slot of `step`.
-    pub(super) fn slot(&self, step: u64) -> &Arc<Slot> {
-        &self.slots[(step % self.slots.len() as u64) as usize]
+    /// Waits until the slot of `step` is complete.
+    pub(super) fn take(&self, step: u64, cancel: &Cancel) -> Result<Arc<Slot>, StageExit> {
+        let index = (step % self.slots.len() as u64) as usize;
+        let Token(()) = self.ready[index].recv(cancel)?;
+        let slot = Arc::clone(&self.slots[index]);
+        slot.taken();
+        Ok(slot)
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests {
+    use crossbeam::channel::bounded;
+
     use super::*;
     use crate::batch::{HeapMemory, HostBatch};
     use crate::render::sample::RowViews;
@@ -207,11 +208,11 @@ mod tests {
         let cancel = Cancel::default();
         let mut filling = fill_side.begin(0, &cancel).expect("free");
         while let Some(lease) = filling.next_row() {
-            assert!(fill_side.free[0].is_empty());
+            assert_eq!(fill_side.free[0].len(), 0);
             fill(lease, 0);
         }
         let batch = HostBatch::receive(&ready, 0, 0, state(1), &cancel).expect("ready");
-        assert!(fill_side.free[0].is_empty());
+        assert_eq!(fill_side.free[0].len(), 0);
         drop(batch);
         assert_eq!(fill_side.free[0].len(), 1);
     }

@@ -13,6 +13,9 @@
 //! and the trainer receives that token before it reads. The trainer's reads happen before it sends the free
 //! token, which the dispatcher receives before it makes new leases.
 //!
+//! `model.rs` has loom try every order of events against these claims; `make miri` and `make sanitize` run the
+//! same code on real memory.
+//!
 //! A lease that is dropped without being committed leaves its slot unfinished for ever. That happens only
 //! when a stream fails or stops, and then the ring is given up as a whole.
 //!
@@ -23,20 +26,21 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::slice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use crossbeam::channel::Sender;
 
 use super::ring::Token;
 use super::slot::{BatchShape, SlotBlock, SlotMemory};
+use super::sync::{AtomicU32, Ordering, TokenSender, Watch};
 use crate::augment::SamplePlan;
 use crate::render::sample::RowViews;
-use crate::runtime::PipelineError;
-use crate::runtime::metrics::Metrics;
+use crate::runtime::metrics::{Metrics, SlotMeter, SlotState};
+use crate::runtime::{COLLATE, PipelineError};
 use crate::sample::{Ordinal, SampleId, SampleKey};
 
 /// One value per row.
-struct Column<T>(Box<[UnsafeCell<T>]>);
+struct Column<T> {
+    rows: Box<[UnsafeCell<T>]>,
+    watch: Watch,
+}
 
 // SAFETY: rows are reached through leases and batches only, which never give two threads the same row at
 // once (module documentation), so sharing the column moves values between threads but shares none.
@@ -44,22 +48,25 @@ unsafe impl<T: Send> Sync for Column<T> {}
 
 impl<T: Clone> Column<T> {
     fn new(rows: u32, value: T) -> Self {
-        Self((0..rows).map(|_| UnsafeCell::new(value.clone())).collect())
+        let watch = Watch::new(rows);
+        Self { rows: (0..rows).map(|_| UnsafeCell::new(value.clone())).collect(), watch }
     }
 
     /// # Safety
     /// The caller holds the lease of `row` and no other reference to this value.
     #[expect(clippy::mut_from_ref, reason = "the lease of the row is what makes it exclusive")]
     unsafe fn row(&self, row: u32) -> &mut T {
+        self.watch.write(row);
         // SAFETY: no other reference exists, by the caller's promise.
-        unsafe { &mut *self.0[row as usize].get() }
+        unsafe { &mut *self.rows[row as usize].get() }
     }
 
     /// # Safety
     /// The caller holds the slot as a batch: no lease exists.
     unsafe fn all(&self) -> &[T] {
+        self.watch.read_all();
         // SAFETY: `UnsafeCell<T>` has the layout of `T`, and nobody writes while the batch is held.
-        unsafe { slice::from_raw_parts(self.0.as_ptr().cast::<T>(), self.0.len()) }
+        unsafe { slice::from_raw_parts(self.rows.as_ptr().cast::<T>(), self.rows.len()) }
     }
 }
 
@@ -67,14 +74,16 @@ impl<T: Clone> Column<T> {
 pub(crate) struct Slot {
     shape: BatchShape,
     views: Vec<Box<dyn SlotBlock>>,
+    pixels: Watch,
     labels: Column<i64>,
     keys: Column<SampleKey>,
     valid: Column<bool>,
     plans: Column<SamplePlan>,
     remaining: AtomicU32,
-    ready: Sender<Token>,
-    free: Sender<Token>,
+    ready: TokenSender,
+    free: TokenSender,
     metrics: Arc<Metrics>,
+    meter: Arc<SlotMeter>,
 }
 
 impl fmt::Debug for Slot {
@@ -87,8 +96,8 @@ impl Slot {
     pub(super) fn new(
         shape: &BatchShape,
         memory: &dyn SlotMemory,
-        ready: Sender<Token>,
-        free: Sender<Token>,
+        ready: TokenSender,
+        free: TokenSender,
         metrics: Arc<Metrics>,
     ) -> Result<Self, PipelineError> {
         let views = (0..shape.view_sizes.len())
@@ -106,6 +115,7 @@ impl Slot {
         Ok(Self {
             shape: shape.clone(),
             views,
+            pixels: Watch::new(rows),
             labels: Column::new(rows, -1),
             keys: Column::new(rows, no_key),
             valid: Column::new(rows, false),
@@ -113,6 +123,7 @@ impl Slot {
             remaining: AtomicU32::new(0),
             ready,
             free,
+            meter: metrics.slot(),
             metrics,
         })
     }
@@ -123,14 +134,21 @@ impl Slot {
 
     /// Begins a round. The caller holds the free token and makes one lease per row.
     pub(super) fn begin(&self) {
+        self.meter.enter(SlotState::Filling);
         // The channel that carries the leases orders this before any commit.
         self.remaining.store(self.shape.rows, Ordering::Relaxed);
     }
 
+    /// Notes that the ready token was taken.
+    pub(super) fn taken(&self) {
+        self.meter.enter(SlotState::Held);
+        self.metrics.ready.took();
+    }
+
     /// Gives the slot back after its batch was dropped.
     pub(super) fn release(&self) {
-        // Refused only where the stream is closed, and then there is nobody to tell.
-        let _ = self.free.try_send(Token::new());
+        self.meter.enter(SlotState::Free);
+        self.free.send(Token::new());
     }
 
     /// # Safety
@@ -150,6 +168,7 @@ impl Slot {
     /// # Safety
     /// The caller holds the slot as a batch.
     pub(super) unsafe fn view(&self, view: usize) -> &[u8] {
+        self.pixels.read_all();
         let block = &self.views[view];
         // SAFETY: the block is initialised and of this length by the contract of `SlotBlock`, and nobody
         // writes it while the batch is held.
@@ -202,9 +221,11 @@ impl RowLease {
             *slot.valid.row(row) = valid;
         }
         if slot.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
-            slot.metrics.ready.published();
-            // There is room, since the slot has one token; refused only where the stream is closed.
-            let _ = slot.ready.try_send(Token::new());
+            slot.meter.enter(SlotState::Ready);
+            // Before the token, so that no batch is counted out before it was counted in.
+            slot.metrics.ready.put();
+            tracing::debug!(name: COLLATE, epoch = key.epoch, last_ordinal = key.ordinal.0);
+            slot.ready.send(Token::new());
         }
     }
 }
@@ -232,6 +253,7 @@ pub struct ViewsOfRow<'a> {
 
 impl RowViews for ViewsOfRow<'_> {
     fn view(&mut self, index: usize) -> &mut [u8] {
+        self.slot.pixels.write(self.row);
         let bytes = self.slot.shape.row_bytes(index);
         let block = &self.slot.views[index];
         // SAFETY: the block holds `rows` rows of `bytes` bytes and `row` is below `rows`, so the range lies

@@ -12,7 +12,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::any::{JpegBackend, reserve};
 use super::header::{JpegColour, JpegHeader};
-use super::{CodecError, Pixels, colour};
+use super::{CodecError, DecodeRequest, Pixels, colour};
 
 /// The pool; the decoder itself keeps nothing from image to image.
 pub(super) struct Quiet {
@@ -34,12 +34,12 @@ impl JpegBackend for Quiet {
         &mut self,
         encoded: &[u8],
         header: &JpegHeader,
-        max_scale: u32,
+        request: &DecodeRequest,
         _scratch: &mut Vec<u8>,
         out: &mut Pixels,
     ) -> Result<(), CodecError> {
         let (pixels, width, height, format) =
-            self.pool.install(|| decode(encoded, header, max_scale)).map_err(damaged)?;
+            self.pool.install(|| decode(encoded, header, request.max_scale)).map_err(damaged)?;
         let reduced = |scale: u32| (header.width.div_ceil(scale), header.height.div_ceil(scale));
         let scale = [1, 2, 4, 8].into_iter().find(|&scale| reduced(scale) == (width, height));
         reserve(out, width, height, scale.unwrap_or(1));

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::header::JpegHeader;
+use crate::sample::Subsampling;
+
 /// A JPEG decoder by name. PNG and WebP have one decoder each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -13,7 +16,7 @@ pub enum DecoderKind {
     #[default]
     #[serde(rename = "turbojpeg")]
     TurboJpeg,
-    /// zune-jpeg, Rust, one thread.
+    /// zune-jpeg, Rust, one thread. See docs/IMAGES.md for what it leaves to libjpeg-turbo.
     ZuneJpeg,
     /// jpeg-decoder, Rust, with an own pool of one thread.
     JpegDecoder,
@@ -22,6 +25,23 @@ pub enum DecoderKind {
 impl DecoderKind {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::TurboJpeg, Self::ZuneJpeg, Self::JpegDecoder];
+
+    /// Whether the library shows a JPEG as libjpeg-turbo does. What it does not is given to libjpeg-turbo.
+    pub(super) fn takes(self, header: &JpegHeader) -> bool {
+        let subsampled = !matches!(header.subsampling, Subsampling::None | Subsampling::S444);
+        // libjpeg-turbo does not interpolate colour of one or two columns; the others do.
+        let small = subsampled && header.width.min(header.height) < 16;
+        match self {
+            Self::TurboJpeg => true,
+            // 0.5.15 decodes these to noise and does not say so (a mean error of 100 levels).
+            Self::ZuneJpeg => {
+                let odd = matches!(header.subsampling, Subsampling::S410 | Subsampling::Other);
+                let apart = header.several_scans && !header.progressive;
+                !small && !odd && !apart && header.tables
+            }
+            Self::JpegDecoder => !small && header.tables,
+        }
+    }
 
     /// The name in settings and reports.
     pub fn as_str(self) -> &'static str {

@@ -50,13 +50,15 @@ impl Orientation {
         matches!(self, Self::Transpose | Self::Right | Self::Transverse | Self::Left)
     }
 
-    /// The image as shown: `stored` itself, or `shown` filled from it.
+    /// The image as shown: `stored` itself, or `shown` filled from it. Only a whole image can be turned.
     pub(crate) fn apply<'a>(self, stored: &'a Pixels, shown: &'a mut Pixels) -> &'a Pixels {
         if self == Self::AsStored {
             return stored;
         }
         let (width, height) = self.size(stored.width, stored.height);
         (shown.width, shown.height, shown.scale) = (width, height, stored.scale);
+        debug_assert_eq!((stored.left, stored.top), (0, 0));
+        (shown.left, shown.top) = (0, 0);
         shown.data.resize(stored.data.len(), 0);
         let (width, height) = (width as usize, height as usize);
         let stored_width = stored.width as usize;
@@ -109,6 +111,7 @@ mod tests {
             height: 2,
             data: (0..6).flat_map(|value| [value; 3]).collect(),
             scale: 1,
+            ..Pixels::default()
         };
         for (tag, expected) in cases {
             let mut buffer = Pixels::default();

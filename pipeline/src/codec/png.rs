@@ -23,6 +23,13 @@ pub(super) fn decode(
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
     let mut reader = decoder.read_info().map_err(damaged)?;
+    // png 0.18.1 panics at it when it expands the palette (found by fuzzing).
+    if let Some(palette) = &reader.info().palette
+        && palette.len() % 3 != 0
+    {
+        let what = format!("a PNG palette of {} bytes, no multiple of 3", palette.len());
+        return Err(CodecError::Damaged { what });
+    }
     let too_large = || CodecError::Damaged { what: "a PNG larger than memory".into() };
     scratch.resize(reader.output_buffer_size().ok_or_else(too_large)?, 0);
     let frame = reader.next_frame(scratch).map_err(damaged)?;

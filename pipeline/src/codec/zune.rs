@@ -7,8 +7,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::any::{JpegBackend, MAX_SCANS, reserve};
 use super::header::{JpegColour, JpegHeader};
-use super::{CodecError, Pixels, colour};
-use crate::sample::Subsampling;
+use super::{CodecError, DecodeRequest, Pixels, colour};
 
 /// Keeps nothing from image to image: the library has no way to reuse its buffers.
 pub(super) struct Zune;
@@ -18,15 +17,10 @@ impl JpegBackend for Zune {
         &mut self,
         encoded: &[u8],
         header: &JpegHeader,
-        _max_scale: u32,
+        _request: &DecodeRequest,
         scratch: &mut Vec<u8>,
         out: &mut Pixels,
     ) -> Result<(), CodecError> {
-        // 0.5.15 decodes these to noise and does not say so (4:1:0: a mean error of 100 levels).
-        if matches!(header.subsampling, Subsampling::S410 | Subsampling::Other) {
-            let what = format!("chroma subsampling {} in zune-jpeg", header.subsampling.as_str());
-            return Err(CodecError::Unsupported { what });
-        }
         let damaged = |error| CodecError::Damaged { what: format!("{error:?}") };
         // Strict mode is what makes it report missing data instead of filling in grey.
         let options = DecoderOptions::default()

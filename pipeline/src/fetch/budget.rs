@@ -46,8 +46,22 @@ impl ByteBudget {
     }
 
     fn try_acquire(self: &Arc<Self>, bytes: u64) -> Option<Permit> {
+        self.acquire_if(bytes, |state| state.held == 0 || state.starving)
+    }
+
+    /// Takes `bytes` if they fit now. The consumer's plea is left for [`ByteBudget::acquire`]: what it waits for
+    /// is on its way already.
+    pub(crate) fn acquire_ahead(self: &Arc<Self>, bytes: u64) -> Option<Permit> {
+        self.acquire_if(bytes, |_| false)
+    }
+
+    fn acquire_if(
+        self: &Arc<Self>,
+        bytes: u64,
+        over_limit: impl Fn(&State) -> bool,
+    ) -> Option<Permit> {
         let mut state = self.lock();
-        if state.held + bytes > self.limit && state.held > 0 && !state.starving {
+        if state.held + bytes > self.limit && !over_limit(&state) {
             return None;
         }
         // One pass per plea: the consumer asks again if this was not what it waits for.

@@ -7,12 +7,12 @@ use crossbeam::channel::{Receiver, Sender};
 
 use super::budget::ByteBudget;
 use super::reader::{Fetched, HeldGroup};
-use super::schedule::{EpochSchedule, group_of};
+use super::schedule::EpochSchedule;
 use crate::batch::FillSide;
-use crate::order::Positions;
+use crate::order::{Order, OrderedRow, Positions};
 use crate::render::RowJob;
-use crate::runtime::metrics::StageCounters;
-use crate::runtime::{Cancel, StageExit};
+use crate::runtime::metrics::{Metrics, StageCounters};
+use crate::runtime::{Cancel, FETCH, StageExit};
 use crate::sample::{RowGroupId, SampleKey};
 use crate::source::Source;
 
@@ -21,6 +21,7 @@ use crate::source::Source;
 /// first use, so it never waits for something that is stuck behind what it holds back itself.
 pub(crate) struct Dispatcher {
     pub(crate) source: Arc<dyn Source>,
+    pub(crate) order: Arc<dyn Order>,
     pub(crate) positions: Positions,
     pub(crate) first_step: u64,
     pub(crate) keeps_all: bool,
@@ -29,44 +30,40 @@ pub(crate) struct Dispatcher {
     pub(crate) input: Receiver<Fetched>,
     pub(crate) jobs: Sender<RowJob>,
     pub(crate) counters: Arc<StageCounters>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
-/// Row groups in memory and how often each will still be needed in this epoch.
-struct Residents {
-    groups: Vec<Option<Arc<HeldGroup>>>,
-    uses_left: Vec<u32>,
-}
+/// Row groups in memory, by number.
+type Residents = Vec<Option<Arc<HeldGroup>>>;
 
 impl Dispatcher {
     /// Hands out rows until the stream is cancelled. At the end of a finite stream it stays, so that a
     /// closed job channel never means that there is no more to do.
-    pub(crate) fn run(mut self, cancel: &Cancel) -> Result<(), StageExit> {
-        let num_groups = self.source.row_groups().len();
-        let mut residents =
-            Residents { groups: vec![None; num_groups], uses_left: vec![0; num_groups] };
+    pub(crate) fn run(&mut self, cancel: &Cancel) -> Result<(), StageExit> {
+        let mut residents: Residents = vec![None; self.source.row_groups().len()];
         let mut step = self.first_step;
         while self.positions.end().is_none_or(|end| step < end) {
-            let schedule = self.next_epoch(cancel, &mut residents)?;
-            for step_in_epoch in schedule.first_step..self.positions.steps_per_epoch() {
-                self.dispatch(step, step_in_epoch, &schedule, &mut residents, cancel)?;
+            let (epoch, first_step) = self.positions.split(step);
+            self.await_epoch(epoch, cancel)?;
+            let mut schedule = EpochSchedule::new(&*self.order, &self.positions, epoch, first_step);
+            for step_in_epoch in first_step..self.positions.steps_per_epoch() {
+                self.dispatch(step, step_in_epoch, epoch, &mut schedule, &mut residents, cancel)?;
                 step += 1;
+            }
+            if !self.keeps_all {
+                // Some are only needed by the rest of the epoch, which is left out.
+                residents.fill(None);
             }
         }
         cancel.wait();
         Err(StageExit::Cancelled)
     }
 
-    fn next_epoch(
-        &self,
-        cancel: &Cancel,
-        residents: &mut Residents,
-    ) -> Result<EpochSchedule, StageExit> {
+    fn await_epoch(&self, epoch: u32, cancel: &Cancel) -> Result<(), StageExit> {
         match self.receive(cancel)? {
-            Fetched::Epoch(schedule) => {
-                for stay in &schedule.stays {
-                    residents.uses_left[stay.group.0 as usize] = stay.uses;
-                }
-                Ok(schedule)
+            Fetched::Epoch(begun) if begun == epoch => Ok(()),
+            Fetched::Epoch(begun) => {
+                Err(StageExit::bug(format!("epoch {begun} began in place of epoch {epoch}")))
             }
             // The last row group of an epoch was asked for before the epoch could end.
             Fetched::Group(group) => Err(StageExit::bug(format!(
@@ -80,29 +77,40 @@ impl Dispatcher {
         &mut self,
         step: u64,
         step_in_epoch: u64,
-        schedule: &EpochSchedule,
+        epoch: u32,
+        schedule: &mut EpochSchedule,
         residents: &mut Residents,
         cancel: &Cancel,
     ) -> Result<(), StageExit> {
+        let _span = tracing::debug_span!(FETCH, step, epoch).entered();
         let started = Instant::now();
         let waited = self.counters.waited();
         let mut filling = self.counters.wait_output(|| self.slots.begin(step, cancel))?;
         let mut row = 0;
         while let Some(lease) = filling.next_row() {
             let position = self.positions.row(step_in_epoch, row);
-            let sample = schedule.order.sample_at(position.in_epoch);
-            let epoch = schedule.order.epoch;
+            let found = schedule.row_at(position.in_epoch, |ended| {
+                if !self.keeps_all {
+                    residents[ended.0 as usize] = None;
+                }
+            });
+            let Some(OrderedRow { sample, group, .. }) = found else {
+                return Err(StageExit::bug(format!(
+                    "the order of epoch {epoch} has no position {}",
+                    position.in_epoch
+                )));
+            };
             let key = SampleKey {
                 epoch,
                 ordinal: self.positions.ordinal(epoch, position),
                 sample,
                 attempt: 0,
             };
-            let index = group_of(self.source.row_groups(), sample.0);
-            let group = self.take_row(RowGroupId(index as u32), residents, cancel)?;
+            let group = self.resident(group, residents, cancel)?;
             let row_in_group = sample.0 - group.first_sample.0;
             let job = RowJob { lease, key, group, row_in_group, valid: position.valid };
             self.counters.wait_output(|| cancel.send(&self.jobs, job))?;
+            self.metrics.rows.put();
             row += 1;
         }
         let waited = self.counters.waited().saturating_sub(waited);
@@ -110,47 +118,43 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// The row group for one of its rows; waits until it was read, and lets go of it with its last row.
-    fn take_row(
+    /// A row group; waits until it was read.
+    fn resident(
         &self,
         id: RowGroupId,
         residents: &mut Residents,
         cancel: &Cancel,
     ) -> Result<Arc<HeldGroup>, StageExit> {
-        let index = id.0 as usize;
-        while residents.groups[index].is_none() {
+        loop {
+            if let Some(group) = &residents[id.0 as usize] {
+                return Ok(Arc::clone(group));
+            }
             match self.receive(cancel)? {
                 Fetched::Group(group) => {
                     let arrived = group.id.0 as usize;
-                    residents.groups[arrived] = Some(group);
+                    residents[arrived] = Some(group);
                 }
                 Fetched::Epoch(next) => {
                     return Err(StageExit::bug(format!(
-                        "epoch {} began before row group {} was read",
-                        next.order.epoch, id.0
+                        "epoch {next} began before row group {} was read",
+                        id.0
                     )));
                 }
             }
         }
-        residents.uses_left[index] -= 1;
-        let entry = &mut residents.groups[index];
-        let group = if residents.uses_left[index] == 0 && !self.keeps_all {
-            entry.take()
-        } else {
-            entry.clone()
-        };
-        group.ok_or_else(|| StageExit::bug(format!("row group {} is not in memory", id.0)))
     }
 
     fn receive(&self, cancel: &Cancel) -> Result<Fetched, StageExit> {
-        if let Ok(item) = self.input.try_recv() {
-            return Ok(item);
-        }
-        let started = Instant::now();
-        self.budget.starve();
-        let item = cancel.recv(&self.input);
-        self.budget.fed();
-        self.counters.waited_for_input(started.elapsed());
-        item
+        let item = match self.input.try_recv() {
+            Ok(item) => item,
+            Err(_) => self.counters.wait_input(|| {
+                self.budget.starve();
+                let item = cancel.recv(&self.input);
+                self.budget.fed();
+                item
+            })?,
+        };
+        self.metrics.row_groups.took();
+        Ok(item)
     }
 }

@@ -1,5 +1,6 @@
 //! The thread that reads row groups ahead of need.
 
+use std::collections::VecDeque;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,10 +11,10 @@ use crossbeam::channel::Sender;
 use super::budget::{ByteBudget, Permit};
 use super::schedule::EpochSchedule;
 use crate::order::{Order, Positions};
-use crate::runtime::metrics::StageCounters;
-use crate::runtime::{Cancel, FailureCause, StageExit};
+use crate::runtime::metrics::{Metrics, StageCounters};
+use crate::runtime::{COUNTERS, Cancel, FailureCause, READ, StageExit};
 use crate::sample::{ImageMeta, RowGroupId};
-use crate::source::{RowGroup, RowGroupInfo, Source};
+use crate::source::{Fetch, RowGroup, RowGroupInfo, Source};
 
 /// Row groups that may lie between reader and dispatcher. More of them are bounded by bytes.
 pub(crate) const READ_AHEAD: usize = 2;
@@ -42,10 +43,19 @@ impl Deref for HeldGroup {
     }
 }
 
-/// What the reader sends: the schedule of an epoch, then its row groups by first use.
+/// A row group that is read or on its way.
+struct Ahead {
+    id: RowGroupId,
+    permit: Permit,
+    /// `None` where it is read when its turn comes.
+    fetch: Option<Fetch>,
+}
+
+/// What the reader sends: the number of an epoch, then its row groups by first use. The number keeps the
+/// reader from running through epochs for which it has nothing to read.
 #[derive(Debug)]
 pub(crate) enum Fetched {
-    Epoch(EpochSchedule),
+    Epoch(u32),
     Group(Arc<HeldGroup>),
 }
 
@@ -60,54 +70,102 @@ pub(crate) struct Reader {
     pub(crate) budget: Arc<ByteBudget>,
     pub(crate) output: Sender<Fetched>,
     pub(crate) counters: Arc<StageCounters>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Reader {
     /// Reads until the stream is cancelled or, where it is finite, everything was read.
-    pub(crate) fn run(self, cancel: &Cancel) -> Result<(), StageExit> {
+    pub(crate) fn run(&self, cancel: &Cancel) -> Result<(), StageExit> {
         let groups = self.source.row_groups();
-        let mut was_read = vec![false; if self.keeps_all { groups.len() } else { 0 }];
+        let mut was_read = vec![false; groups.len()];
+        let mut unread = groups.len();
+        let mut ahead = VecDeque::new();
         let mut step = self.first_step;
         while self.positions.end().is_none_or(|end| step < end) {
-            let (epoch, step_in_epoch) = self.positions.split(step);
-            let order = self.order.epoch(epoch);
-            let schedule = EpochSchedule::new(order, groups, &self.positions, step_in_epoch);
-            tracing::debug!(
-                epoch,
-                row_groups = schedule.stays.len(),
-                peak_groups = schedule.peak_groups,
-                peak_bytes = schedule.peak_bytes,
-                "fetch schedule"
-            );
-            let reads: Vec<RowGroupId> = schedule
-                .stays
-                .iter()
-                .map(|stay| stay.group)
-                .filter(|group| {
-                    !was_read
-                        .get_mut(group.0 as usize)
-                        .is_some_and(|seen| std::mem::replace(seen, true))
-                })
-                .collect();
-            step += self.positions.steps_per_epoch() - step_in_epoch;
-            self.send(Fetched::Epoch(schedule), cancel)?;
-            for id in reads {
-                let group = self.read(id, &groups[id.0 as usize], cancel)?;
-                self.send(Fetched::Group(Arc::new(group)), cancel)?;
+            let (epoch, first_step) = self.positions.split(step);
+            self.send(Fetched::Epoch(epoch), cancel)?;
+            if !self.keeps_all {
+                was_read.fill(false);
+                unread = groups.len();
             }
+            if unread > 0 {
+                let mut schedule =
+                    EpochSchedule::new(&*self.order, &self.positions, epoch, first_step);
+                for step in first_step..self.positions.steps_per_epoch() {
+                    for row in 0..self.positions.batch_size {
+                        let position = self.positions.row(step, row);
+                        let Some(row) = schedule.row_at(position.in_epoch, |_| ()) else {
+                            return Err(StageExit::bug(format!(
+                                "the order of epoch {epoch} has no position {}",
+                                position.in_epoch
+                            )));
+                        };
+                        let index = row.group.0 as usize;
+                        if !std::mem::replace(&mut was_read[index], true) {
+                            unread -= 1;
+                            self.begin(row.group, &mut ahead, cancel)?;
+                        }
+                    }
+                }
+            }
+            // The next epoch is announced behind the last row group of this one.
+            for next in ahead.drain(..) {
+                self.deliver(next, cancel)?;
+            }
+            step += self.positions.steps_per_epoch() - first_step;
         }
         Ok(())
     }
 
-    fn read(
+    /// Begins to read a row group within the budget, with as many on their way as the source likes.
+    fn begin(
         &self,
         id: RowGroupId,
-        info: &RowGroupInfo,
+        ahead: &mut VecDeque<Ahead>,
         cancel: &Cancel,
-    ) -> Result<HeldGroup, StageExit> {
-        let permit = self.counters.wait_output(|| self.budget.acquire(held_bytes(info), cancel))?;
+    ) -> Result<(), StageExit> {
+        let most = self.source.reads_ahead().max(1) as usize;
+        let bytes = held_bytes(&self.source.row_groups()[id.0 as usize]);
+        let permit = loop {
+            // What is on its way goes on before anything is waited for that only its use sets free.
+            if ahead.is_empty() {
+                break self.counters.wait_output(|| self.budget.acquire(bytes, cancel))?;
+            }
+            if ahead.len() < most
+                && let Some(permit) = self.budget.acquire_ahead(bytes)
+            {
+                break permit;
+            }
+            if let Some(oldest) = ahead.pop_front() {
+                self.deliver(oldest, cancel)?;
+            }
+        };
+        ahead.push_back(Ahead { id, permit, fetch: self.source.fetch(id) });
+        if most == 1
+            && let Some(only) = ahead.pop_front()
+        {
+            self.deliver(only, cancel)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for a row group and hands it over.
+    fn deliver(&self, next: Ahead, cancel: &Cancel) -> Result<(), StageExit> {
+        let Ahead { id, permit, fetch } = next;
+        let info = &self.source.row_groups()[id.0 as usize];
+        let span = tracing::debug_span!(READ, row_group = id.0, bytes = info.bytes).entered();
         let started = Instant::now();
-        let group = self.source.read(id).map_err(FailureCause::from)?;
+        let group = match fetch {
+            Some(fetch) => cancel.recv(fetch.arrived()).map_err(|exit| match exit {
+                StageExit::Orphaned => StageExit::bug(format!(
+                    "the fetch of row group {} ended without a result",
+                    id.0
+                )),
+                exit => exit,
+            })?,
+            None => self.source.read(id),
+        };
+        let group = group.map_err(FailureCause::from)?;
         let rows = [group.images.len(), group.metas.len(), group.labels.len(), group.paths.len()];
         if group.first_sample != info.first_sample || rows != [info.rows as usize; 4] {
             return Err(FailureCause::WrongRowGroup {
@@ -118,10 +176,14 @@ impl Reader {
             .into());
         }
         self.counters.task(started.elapsed(), u64::from(info.rows), info.bytes);
-        Ok(HeldGroup { group, _permit: permit })
+        drop(span);
+        tracing::trace!(target: COUNTERS, resident_bytes = self.budget.held());
+        self.send(Fetched::Group(Arc::new(HeldGroup { group, _permit: permit })), cancel)
     }
 
     fn send(&self, item: Fetched, cancel: &Cancel) -> Result<(), StageExit> {
-        self.counters.wait_output(|| cancel.send(&self.output, item))
+        self.counters.wait_output(|| cancel.send(&self.output, item))?;
+        self.metrics.row_groups.put();
+        Ok(())
     }
 }

@@ -5,9 +5,10 @@ fn example() -> Manifest {
         file: format!("train-0000{number}-of-00002.parquet"),
         bytes: 1000 + u64::from(number),
         blake3: format!("{number:064x}"),
+        footer: None,
         row_groups: vec![
-            ShardRowGroup { rows: 3, bytes: 300 },
-            ShardRowGroup { rows: 2, bytes: 200 },
+            ShardRowGroup { rows: 3, bytes: 300, span: None },
+            ShardRowGroup { rows: 2, bytes: 200, span: None },
         ],
     };
     let mut manifest = Manifest {
@@ -59,6 +60,51 @@ fn every_contradiction_is_named() {
         let problem = manifest.validate().unwrap_err();
         assert!(problem.contains(expected), "{problem:?} should say {expected:?}");
     }
+}
+
+#[test]
+fn spans_cover_the_file_side_by_side_or_are_not_there_at_all() {
+    let mut manifest = example();
+    let digest = Digest::of(b"abc");
+    let span = |offset, bytes| Some(Span { offset, bytes, blake3: digest });
+    let shard = &mut manifest.shards[0];
+    (shard.row_groups[0].span, shard.row_groups[1].span) = (span(0, 400), span(400, 500));
+    shard.footer = span(900, 100);
+    manifest.digest = manifest.content_digest();
+    manifest.validate().unwrap();
+    assert_ne!(manifest.digest, example().digest);
+    let dir = tempfile::tempdir().unwrap();
+    manifest.write(dir.path()).unwrap();
+    assert_eq!(Manifest::read(dir.path()).unwrap(), manifest);
+    let text = fs::read_to_string(dir.path().join(MANIFEST_FILE)).unwrap();
+    // `printf abc | b3sum`
+    assert!(text.contains("6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"));
+
+    type Change = fn(&mut Shard);
+    let cases: [(Change, &str); 4] = [
+        (|shard| shard.footer = None, "has 2 spans, 3 were expected"),
+        (|shard| shard.row_groups[1].span = shard.row_groups[0].span, "at 0, expected at 400"),
+        (|shard| shard.bytes = 1001, "has 1001 bytes, its spans end at 1000"),
+        (|shard| shard.footer.as_mut().unwrap().bytes = u64::MAX, "its spans end at"),
+    ];
+    for (change, expected) in cases {
+        let mut manifest = manifest.clone();
+        change(&mut manifest.shards[0]);
+        let problem = manifest.validate().unwrap_err();
+        assert!(problem.contains(expected), "{problem:?} should say {expected:?}");
+    }
+    manifest.shards[0].footer.as_mut().unwrap().blake3.0[0] ^= 1;
+    assert!(manifest.validate().unwrap_err().contains("its digest is"));
+}
+
+#[test]
+fn the_first_version_which_has_no_spans_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = Manifest { version: 1, ..example() };
+    old.write(dir.path()).unwrap();
+    let text = fs::read_to_string(dir.path().join(MANIFEST_FILE)).unwrap();
+    assert!(!text.contains("span") && !text.contains("footer"));
+    assert_eq!(Manifest::read(dir.path()).unwrap(), old);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! The sampler: which sample stands at which position.
 //!
-//! An epoch's order is an array of sample numbers, made ahead of time as a pure function of (seed, epoch).
-//! That costs 4 bytes a sample and turns everything behind it into look-ups: resuming is one of them, and
-//! reading becomes a schedule ([`crate::fetch`]). For the 1.28 million images of ImageNet-1k the array
-//! takes 5 MB and its making a quarter of a second and 20 MB for the time of the sort, in the reader's
-//! thread, ahead of need.
+//! The order of an epoch is a pure function of (seed, epoch), and may be entered at any position. The
+//! windowed order is made as it is walked: what is known at a time are the rows of one window, so its
+//! memory does not grow with the number of samples, and entering it in the middle costs no more than
+//! shuffling the row groups. Two threads walk an epoch on their own: the reader, ahead, to learn which row
+//! group is needed next, and the dispatcher, which needs the rows themselves ([`crate::fetch`]).
 
+mod full;
 mod positions;
 mod quality;
 mod sequential;
@@ -15,47 +16,43 @@ mod tests;
 mod window;
 
 use std::fmt;
+use std::sync::Arc;
 
+pub use full::Full;
 pub use positions::{Position, Positions};
 pub use quality::{ShuffleQuality, shuffle_quality};
 pub use sequential::Sequential;
 pub use settings::OrderSettings;
-pub use window::{Full, Windowed};
+pub use window::Windowed;
 
-use crate::sample::SampleId;
+use crate::sample::{RowGroupId, SampleId};
 use crate::source::RowGroupInfo;
 
 /// A way of ordering the samples of a data set within an epoch.
 pub trait Order: Send + Sync + fmt::Debug {
-    /// Writes the order of `epoch` to `samples`, a permutation of all sample numbers; what the buffer held
-    /// is discarded. A pure function of `self` and `epoch`.
-    fn fill(&self, epoch: u32, samples: &mut Vec<u32>);
+    /// The rows of `epoch` from `position` on; together with those before it, a permutation of all samples.
+    /// A pure function of `self` and its arguments.
+    fn rows(&self, epoch: u32, position: u32) -> OrderedRows;
 
     /// Most row groups of which some, but not all, rows may have been shown at any position.
     fn max_resident_groups(&self) -> u32;
 
-    /// The order of one epoch.
-    fn epoch(&self, epoch: u32) -> EpochOrder {
-        let mut samples = Vec::new();
-        self.fill(epoch, &mut samples);
-        EpochOrder { epoch, samples }
-    }
+    /// Bytes that [`OrderedRows`] takes, roughly.
+    fn rows_bytes(&self) -> u64;
 }
 
-/// The order of one epoch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EpochOrder {
-    /// Which epoch.
-    pub epoch: u32,
-    /// Sample number by position.
-    pub samples: Vec<u32>,
-}
+/// The rest of an epoch, row by row.
+pub type OrderedRows = Box<dyn Iterator<Item = OrderedRow> + Send>;
 
-impl EpochOrder {
-    /// The sample at `position` of the epoch.
-    pub fn sample_at(&self, position: u32) -> SampleId {
-        SampleId(self.samples[position as usize])
-    }
+/// What stands at one position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderedRow {
+    /// The sample.
+    pub sample: SampleId,
+    /// The row group that holds it.
+    pub group: RowGroupId,
+    /// No later position of the epoch shows a row of this row group.
+    pub ends_group: bool,
 }
 
 /// The order that `settings` name for a data set with these row groups.
@@ -70,7 +67,39 @@ pub fn order(settings: OrderSettings, groups: &[RowGroupInfo], seed: u64) -> Box
     }
 }
 
-/// Row numbers that follow those of `groups`: the number of samples.
-fn num_samples(groups: &[RowGroupInfo]) -> u32 {
-    groups.last().map_or(0, |last| last.first_sample.0 + last.rows)
+/// Which samples each row group holds: all that an order has to know of a data set.
+#[derive(Clone, Debug)]
+struct GroupTable {
+    /// First sample of each row group, and behind them the number of samples.
+    firsts: Arc<[u32]>,
+}
+
+impl GroupTable {
+    fn new(groups: &[RowGroupInfo]) -> Self {
+        let end = groups.last().map_or(0, |last| last.first_sample.0 + last.rows);
+        Self { firsts: groups.iter().map(|group| group.first_sample.0).chain([end]).collect() }
+    }
+
+    fn num_groups(&self) -> usize {
+        self.firsts.len() - 1
+    }
+
+    fn num_samples(&self) -> u32 {
+        self.firsts[self.num_groups()]
+    }
+
+    /// First sample of a row group.
+    fn first(&self, group: u32) -> u32 {
+        self.firsts[group as usize]
+    }
+
+    /// Number of rows in a row group.
+    fn rows(&self, group: u32) -> u32 {
+        self.firsts[group as usize + 1] - self.firsts[group as usize]
+    }
+
+    /// The row group that holds `sample`.
+    fn group_of(&self, sample: u32) -> u32 {
+        self.firsts.partition_point(|&first| first <= sample) as u32 - 1
+    }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::OrderedRow;
 use crate::source::RowGroupInfo;
 
 /// Row groups per batch, against a uniform shuffle. Rows of one row group were neighbours on disk, so a
@@ -26,31 +27,54 @@ impl ShuffleQuality {
 }
 
 /// Measures the full batches of an epoch's order. `batch_size` is cut to the number of samples.
-pub fn shuffle_quality(order: &[u32], groups: &[RowGroupInfo], batch_size: u32) -> ShuffleQuality {
-    let batch_size = (batch_size as usize).clamp(1, order.len().max(1));
-    let mut seen = vec![usize::MAX; groups.len()];
-    let mut counts = Vec::new();
-    for (batch, samples) in order.chunks_exact(batch_size).enumerate() {
-        let mut distinct = 0u32;
-        for &sample in samples {
-            let group = groups.partition_point(|group| group.first_sample.0 <= sample) - 1;
-            if seen[group] != batch {
-                seen[group] = batch;
-                distinct += 1;
-            }
+pub fn shuffle_quality(
+    rows: impl Iterator<Item = OrderedRow>,
+    groups: &[RowGroupInfo],
+    batch_size: u32,
+) -> ShuffleQuality {
+    let total = groups.iter().map(|group| u64::from(group.rows)).sum::<u64>();
+    let batch_size = u64::from(batch_size).clamp(1, total.max(1));
+    let mut seen = vec![u64::MAX; groups.len()];
+    let (mut counts, mut distinct) = (Counts::default(), 0u32);
+    for (position, row) in (0u64..).zip(rows) {
+        let batch = position / batch_size;
+        let seen = &mut seen[row.group.0 as usize];
+        if *seen != batch {
+            *seen = batch;
+            distinct += 1;
         }
-        counts.push(distinct);
+        if (position + 1).is_multiple_of(batch_size) {
+            counts.add(std::mem::take(&mut distinct));
+        }
     }
-    let total = order.len() as f64;
     let uniform = groups
         .iter()
-        .map(|group| 1.0 - (1.0 - f64::from(group.rows) / total).powi(batch_size as i32))
+        .map(|group| 1.0 - (1.0 - f64::from(group.rows) / total as f64).powi(batch_size as i32))
         .sum();
     ShuffleQuality {
-        groups_per_batch: counts.iter().map(|&count| f64::from(count)).sum::<f64>()
-            / counts.len().max(1) as f64,
-        worst_batch: counts.iter().copied().min().unwrap_or(0),
-        first_batch: counts.first().copied().unwrap_or(0),
+        groups_per_batch: counts.sum as f64 / counts.batches.max(1) as f64,
+        worst_batch: counts.worst,
+        first_batch: counts.first,
         uniform,
+    }
+}
+
+/// Row groups per batch, over the batches so far.
+#[derive(Default)]
+struct Counts {
+    batches: u64,
+    sum: u64,
+    worst: u32,
+    first: u32,
+}
+
+impl Counts {
+    fn add(&mut self, distinct: u32) {
+        if self.batches == 0 {
+            (self.first, self.worst) = (distinct, distinct);
+        }
+        self.batches += 1;
+        self.sum += u64::from(distinct);
+        self.worst = self.worst.min(distinct);
     }
 }

@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::fetch::schedule::EpochSchedule;
 use crate::stream::StreamMode;
 
 pub(crate) fn groups(rows: &[u32]) -> Vec<RowGroupInfo> {
@@ -20,6 +19,11 @@ pub(crate) fn groups(rows: &[u32]) -> Vec<RowGroupInfo> {
 
 fn even(num_groups: usize, rows: u32) -> Vec<RowGroupInfo> {
     groups(&vec![rows; num_groups])
+}
+
+/// All sample numbers of an epoch.
+fn samples(order: &dyn Order, epoch: u32) -> Vec<u32> {
+    order.rows(epoch, 0).map(|row| row.sample.0).collect()
 }
 
 fn digest(samples: &[u32]) -> String {
@@ -51,9 +55,25 @@ proptest! {
         epoch in 0u32..1000,
     ) {
         let groups = groups(&rows);
-        let mut samples = order(settings, &groups, seed).epoch(epoch).samples;
+        let mut samples = samples(&*order(settings, &groups, seed), epoch);
         samples.sort_unstable();
         prop_assert_eq!(samples, (0..rows.iter().sum()).collect::<Vec<u32>>());
+    }
+
+    #[test]
+    fn an_epoch_entered_anywhere_goes_on_as_if_walked_from_its_start(
+        rows in prop::collection::vec(1u32..50, 1..60),
+        settings in any_settings(),
+        seed: u64,
+        share in 0.0..=1.0f64,
+    ) {
+        let groups = groups(&rows);
+        let order = order(settings, &groups, seed);
+        let whole: Vec<OrderedRow> = order.rows(5, 0).collect();
+        let position = (share * whole.len() as f64) as usize;
+        let rest: Vec<OrderedRow> = order.rows(5, position as u32).collect();
+        prop_assert_eq!(&whole[position..], &rest[..]);
+        prop_assert_eq!(order.rows(5, whole.len() as u32).next(), None);
     }
 
     #[test]
@@ -65,13 +85,24 @@ proptest! {
     ) {
         let groups = groups(&rows);
         let order = order(settings, &groups, seed);
-        let epoch = order.epoch(epoch);
-        let positions = positions(rows.iter().sum());
-        let schedule = EpochSchedule::new(epoch, &groups, &positions, 0);
-        prop_assert!(
-            schedule.peak_groups <= order.max_resident_groups(),
-            "{} in use, {} promised", schedule.peak_groups, order.max_resident_groups(),
-        );
+        let mut in_use = std::collections::BTreeSet::new();
+        let mut left = rows.clone();
+        for row in order.rows(epoch, 0) {
+            let group = &groups[row.group.0 as usize];
+            prop_assert!((group.first_sample.0..group.first_sample.0 + group.rows).contains(&row.sample.0));
+            in_use.insert(row.group.0);
+            prop_assert!(
+                in_use.len() as u32 <= order.max_resident_groups(),
+                "{} in use, {} promised", in_use.len(), order.max_resident_groups(),
+            );
+            let left = &mut left[row.group.0 as usize];
+            *left -= 1;
+            prop_assert_eq!(row.ends_group, *left == 0, "the last row of a row group is marked");
+            if row.ends_group {
+                in_use.remove(&row.group.0);
+            }
+        }
+        prop_assert!(in_use.is_empty());
     }
 
     #[test]
@@ -82,9 +113,9 @@ proptest! {
     ) {
         let groups = groups(&rows);
         let first = order(settings, &groups, seed);
-        let later = first.epoch(3);
-        first.epoch(7);
-        prop_assert_eq!(later, order(settings, &groups, seed).epoch(3));
+        let later = samples(&*first, 3);
+        samples(&*first, 7);
+        prop_assert_eq!(later, samples(&*order(settings, &groups, seed), 3));
     }
 }
 
@@ -93,11 +124,11 @@ fn shuffled_epochs_and_seeds_differ() {
     let groups = even(30, 20);
     for settings in [OrderSettings::Full, OrderSettings::Window { row_groups: 10 }] {
         let epochs: Vec<_> =
-            (0..5).map(|epoch| order(settings, &groups, 1).epoch(epoch).samples).collect();
+            (0..5).map(|epoch| samples(&*order(settings, &groups, 1), epoch)).collect();
         for (index, epoch) in epochs.iter().enumerate() {
             assert!(!epochs[..index].contains(epoch), "{settings}: epoch {index} is a repetition");
         }
-        assert_ne!(order(settings, &groups, 2).epoch(0).samples, epochs[0]);
+        assert_ne!(samples(&*order(settings, &groups, 2), 0), epochs[0]);
     }
 }
 
@@ -106,7 +137,7 @@ fn shuffled_epochs_and_seeds_differ() {
 fn orders_have_the_golden_digests() {
     let groups = groups(&[5, 7, 1, 9, 4, 6, 8, 3, 2, 10, 5, 5]);
     let digest_of =
-        |settings, seed, epoch| digest(&order(settings, &groups, seed).epoch(epoch).samples);
+        |settings, seed, epoch| digest(&samples(&*order(settings, &groups, seed), epoch));
     let window = OrderSettings::Window { row_groups: 4 };
     assert_eq!(digest_of(window, 42, 0), "f98c47e53d78d21a");
     assert_eq!(digest_of(window, 42, 1), "7cf0b53956897cbe");
@@ -117,8 +148,8 @@ fn orders_have_the_golden_digests() {
 #[test]
 fn a_window_as_wide_as_the_data_set_is_the_full_shuffle() {
     let groups = even(8, 10);
-    let wide = order(OrderSettings::Window { row_groups: 8 }, &groups, 5).epoch(2);
-    assert_eq!(wide, order(OrderSettings::Full, &groups, 5).epoch(2));
+    let wide = order(OrderSettings::Window { row_groups: 8 }, &groups, 5);
+    assert_eq!(samples(&*wide, 2), samples(&*order(OrderSettings::Full, &groups, 5), 2));
 }
 
 #[test]
@@ -126,7 +157,7 @@ fn the_first_batch_of_an_epoch_is_as_well_mixed_as_the_others() {
     let groups = even(400, 200);
     let order = Windowed::new(&groups, 64, 7);
     for epoch in 0..4 {
-        let quality = shuffle_quality(&order.epoch(epoch).samples, &groups, 256);
+        let quality = shuffle_quality(order.rows(epoch, 0), &groups, 256);
         // A uniform shuffle over 64 row groups has 62.9 of them in 256 rows. At the ends of the line the
         // window is folded onto half its width, so there it is about half as many, but never a handful.
         assert!(quality.groups_per_batch > 58.0, "{quality:?}");
@@ -138,9 +169,8 @@ fn the_first_batch_of_an_epoch_is_as_well_mixed_as_the_others() {
 #[test]
 fn a_wider_window_mixes_better_and_the_full_shuffle_best() {
     let groups = even(200, 100);
-    let ratio = |settings| {
-        shuffle_quality(&order(settings, &groups, 3).epoch(0).samples, &groups, 256).ratio()
-    };
+    let ratio =
+        |settings| shuffle_quality(order(settings, &groups, 3).rows(0, 0), &groups, 256).ratio();
     let ratios = [
         ratio(OrderSettings::Sequential),
         ratio(OrderSettings::Window { row_groups: 10 }),

@@ -4,7 +4,7 @@
 //! them would be the most expensive one there is. Views are written straight into the slot.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam::channel::Receiver;
 
@@ -12,24 +12,34 @@ use super::bad::BadSamples;
 use super::sample::{RenderSettings, RenderTimings, SampleRenderer};
 use super::{RenderContext, Renderer, RowJob};
 use crate::augment::Recipe;
-use crate::codec::CodecError;
-use crate::runtime::metrics::StageCounters;
+use crate::codec::{CodecError, DecodeLimits, DecoderKind, ImageDecoder, decoder};
+use crate::runtime::metrics::{Metrics, StageCounters};
 use crate::runtime::{
     AUGMENT, Cancel, DECODE, FailureCause, PipelineError, RENDER_THREAD, StageExit, StageSet,
 };
 use crate::sample::{SampleId, SampleKey};
+
+/// Makes the decoder of a worker.
+pub type MakeDecoder = fn(DecoderKind, DecodeLimits) -> Box<dyn ImageDecoder>;
 
 /// Decodes and augments on `workers` threads.
 #[derive(Clone, Debug)]
 pub struct CpuRenderer {
     settings: RenderSettings,
     workers: u32,
+    make_decoder: MakeDecoder,
 }
 
 impl CpuRenderer {
     /// A renderer with `workers` threads, at least one.
     pub fn new(settings: RenderSettings, workers: u32) -> Self {
-        Self { settings, workers: workers.max(1) }
+        Self { settings, workers: workers.max(1), make_decoder: decoder }
+    }
+
+    /// The same with another decoder than those of this crate.
+    #[must_use]
+    pub fn with_decoder(self, make_decoder: MakeDecoder) -> Self {
+        Self { make_decoder, ..self }
     }
 }
 
@@ -39,8 +49,8 @@ impl Renderer for CpuRenderer {
     }
 
     fn scratch_bytes(&self, max_pixels: u64) -> u64 {
-        // The decoded image, half as much again for what resizing keeps between its two passes, and the
-        // rotated image where there may be one.
+        // The decoded image, half as much again for what the decoder keeps, and the rotated image where
+        // there may be one. Filters and planes of a view are small beside them.
         let rotated = if self.settings.apply_exif { 2 } else { 0 };
         let pixels = max_pixels.min(self.settings.limits.max_pixels);
         u64::from(self.workers) * pixels * 3 * (3 + rotated) / 2
@@ -53,8 +63,11 @@ impl Renderer for CpuRenderer {
         stages: &mut StageSet,
     ) -> Result<(), PipelineError> {
         for number in 0..self.workers {
-            let worker = Worker {
-                renderer: SampleRenderer::new(&self.settings),
+            let mut worker = Worker {
+                renderer: SampleRenderer::with_decoder(
+                    &self.settings,
+                    (self.make_decoder)(self.settings.decoder, self.settings.limits),
+                ),
                 settings: self.settings,
                 recipe: Arc::clone(&context.recipe),
                 seed: context.seed,
@@ -62,6 +75,7 @@ impl Renderer for CpuRenderer {
                 bad_samples: Arc::clone(&context.bad_samples),
                 decode: context.metrics.counters(DECODE, number),
                 augment: context.metrics.counters(AUGMENT, number),
+                metrics: Arc::clone(&context.metrics),
             };
             stages.spawn(format!("{RENDER_THREAD}{number}"), move |cancel| worker.run(cancel))?;
         }
@@ -79,14 +93,14 @@ struct Worker {
     bad_samples: Arc<BadSamples>,
     decode: Arc<StageCounters>,
     augment: Arc<StageCounters>,
+    metrics: Arc<Metrics>,
 }
 
 impl Worker {
-    fn run(mut self, cancel: &Cancel) -> Result<(), StageExit> {
+    fn run(&mut self, cancel: &Cancel) -> Result<(), StageExit> {
         loop {
-            let waiting = Instant::now();
-            let job = cancel.recv(&self.jobs)?;
-            self.decode.waited_for_input(waiting.elapsed());
+            let job = self.decode.wait_input(|| cancel.recv(&self.jobs))?;
+            self.metrics.rows.took();
             self.render(job)?;
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crossbeam::channel::Receiver;
 
 pub use bad::{BadSampleLimit, BadSamplePolicy, BadSamples};
-pub use cpu::CpuRenderer;
+pub use cpu::{CpuRenderer, MakeDecoder};
 
 use crate::augment::Recipe;
 use crate::batch::RowLease;
@@ -43,7 +43,7 @@ pub struct RenderContext {
     pub seed: u64,
     /// Counts samples that cannot be decoded and says when there are too many.
     pub bad_samples: Arc<BadSamples>,
-    /// Where threads register their counters.
+    /// Where threads register their counters, and where each row that is taken is counted.
     pub metrics: Arc<Metrics>,
 }
 

@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
-use crate::augment::{SamplePlan, ViewKernels};
+use crate::augment::{CropBox, SamplePlan, ViewKernels};
 use crate::codec::{
-    CodecError, DecodeLimits, DecoderKind, ImageDecoder, Orientation, Pixels, decoder,
+    CodecError, DecodeLimits, DecodeRequest, DecoderKind, ImageDecoder, Orientation, Pixels,
+    Region, decoder,
 };
+use crate::runtime::{AUGMENT, DECODE};
 use crate::sample::ImageMeta;
 
 /// Gives out the memory that views are written to.
@@ -69,9 +71,14 @@ pub struct SampleRenderer {
 impl SampleRenderer {
     /// A renderer with empty buffers.
     pub fn new(settings: &RenderSettings) -> Self {
+        Self::with_decoder(settings, decoder(settings.decoder, settings.limits))
+    }
+
+    /// A renderer with another decoder than the settings name.
+    pub fn with_decoder(settings: &RenderSettings, decoder: Box<dyn ImageDecoder>) -> Self {
         Self {
             settings: *settings,
-            decoder: decoder(settings.decoder, settings.limits),
+            decoder,
             kernels: ViewKernels::default(),
             decoded: Pixels::default(),
             rotated: Pixels::default(),
@@ -95,10 +102,16 @@ impl SampleRenderer {
         timings: &mut RenderTimings,
     ) -> Result<(), CodecError> {
         let start = Instant::now();
-        let max_scale = if self.settings.scaled_decode { useful_scale(plan) } else { 1 };
-        self.decoder.decode(encoded, meta, max_scale, &mut self.decoded)?;
+        let span = tracing::trace_span!(DECODE, bytes = encoded.len()).entered();
         let orientation = self.settings.orientation(meta);
+        let max_scale = if self.settings.scaled_decode { useful_scale(plan) } else { 1 };
+        // Boxes are in pixels as shown, so of an image that is turned all of it is decoded.
+        let region = (orientation == Orientation::AsStored).then(|| needed(plan, max_scale));
+        let request = DecodeRequest { max_scale, region };
+        self.decoder.decode(encoded, meta, &request, &mut self.decoded)?;
         let image = orientation.apply(&self.decoded, &mut self.rotated);
+        drop(span);
+        let _span = tracing::trace_span!(AUGMENT, views = plan.views.len()).entered();
         let decoded = Instant::now();
         for (index, view) in plan.views.iter().enumerate() {
             self.kernels.render(image, view, views.view(index));
@@ -118,6 +131,27 @@ fn useful_scale(plan: &SamplePlan) -> u32 {
         })
     };
     [8, 4, 2].into_iter().find(|&scale| fits(scale)).unwrap_or(1)
+}
+
+/// The part of the image that the views show, with what their filters read beside it.
+fn needed(plan: &SamplePlan, max_scale: u32) -> Region {
+    let [mut left, mut top, mut right, mut bottom] = [f64::MAX, f64::MAX, 0.0, 0.0];
+    for view in &plan.views {
+        let CropBox { x, y, width, height } = view.crop;
+        // A box on whole pixels is cut out before it is resized, but it may be between pixels of a reduced
+        // image. The triangle reaches as far as a pixel of the view is wide, or one of the image.
+        let whole = max_scale == 1 && [x, y, width, height].iter().all(|side| side.fract() == 0.0);
+        let reach = |length: f64| match whole {
+            true => 0.0,
+            false => (length / f64::from(view.size)).max(f64::from(max_scale)) + 1.0,
+        };
+        (left, right) = (left.min(x - reach(width)), right.max(x + width + reach(width)));
+        (top, bottom) = (top.min(y - reach(height)), bottom.max(y + height + reach(height)));
+    }
+    // Casts cut off below 0; what lies outside the image is cut off by the decoder.
+    let [x, y] = [left, top].map(|edge| edge.floor() as u32);
+    let [right, bottom] = [right, bottom].map(|edge| edge.ceil() as u32);
+    Region { x, y, width: right.saturating_sub(x), height: bottom.saturating_sub(y) }
 }
 
 #[cfg(test)]

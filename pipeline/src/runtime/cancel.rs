@@ -54,7 +54,8 @@ impl From<FailureCause> for StageExit {
 
 impl Default for Cancel {
     fn default() -> Self {
-        let (sender, cancelled) = bounded(0);
+        // Nothing is sent, but without room for one item each wait would allocate a place to hand it over.
+        let (sender, cancelled) = bounded(1);
         let shared = Shared {
             flag: AtomicBool::new(false),
             sender: Mutex::new(Some(sender)),

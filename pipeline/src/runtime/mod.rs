@@ -8,11 +8,13 @@
 mod cancel;
 mod error;
 pub mod metrics;
-mod names;
+pub mod names;
 mod stage;
+pub mod trace;
 
 pub use cancel::{Cancel, StageExit};
 pub use error::{FailureCause, PipelineError, StageFailure};
-pub use names::{AUGMENT, DECODE, FETCH, READ};
+pub use names::{AUGMENT, COLLATE, DECODE, FETCH, READ, TRAINER};
+pub use names::{COUNTERS, TAKE, WAIT_INPUT, WAIT_OUTPUT};
 pub use names::{FETCH_THREAD, READ_THREAD, RENDER_THREAD, THREAD_PREFIX};
 pub use stage::StageSet;

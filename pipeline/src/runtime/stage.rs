@@ -37,14 +37,15 @@ impl StageSet {
         &self.cancel
     }
 
-    /// Starts a thread called `name` that runs `body`. Whatever `body` needs is moved into it, so that the
-    /// ends of its channels close when it returns.
+    /// Starts a thread called `name` that runs `body`, once. Whatever `body` needs is moved into it, so that
+    /// the ends of its channels close after it has returned and its failure was recorded: nobody who ends
+    /// because of that can be taken for the cause.
     ///
     /// # Errors
     /// If the system refuses another thread.
-    pub fn spawn<F>(&mut self, name: String, body: F) -> Result<(), PipelineError>
+    pub fn spawn<F>(&mut self, name: String, mut body: F) -> Result<(), PipelineError>
     where
-        F: FnOnce(&Cancel) -> Result<(), StageExit> + Send + 'static,
+        F: FnMut(&Cancel) -> Result<(), StageExit> + Send + 'static,
     {
         let cancel = self.cancel.clone();
         let running = self.running.clone();
@@ -55,6 +56,7 @@ impl StageSet {
                     Err(FailureCause::Panic { message: message(&*payload) }.into())
                 });
             cancel.stage_ended(&stage, result);
+            drop(body);
             drop(running);
         };
         match Builder::new().name(name.clone()).spawn(guarded) {

@@ -9,9 +9,9 @@ use std::path::Path;
 use super::error::ShardError;
 use crate::manifest::{Manifest, list_splits, write_atomic};
 
-const CARD_FILE: &str = "README.md";
+pub(super) const CARD_FILE: &str = "README.md";
 /// Marks a card as ours to replace.
-const MARK: &str = "<!-- written by smog-tools shard -->";
+pub(super) const MARK: &str = "<!-- written by smog-tools shard -->";
 
 /// Writes the card for all splits in `out`, unless somebody put a README of their own there.
 pub(super) fn write(out: &Path) -> Result<(), ShardError> {

@@ -1,15 +1,13 @@
 //! One file: read, looked at, accepted or refused.
 
 use std::any::Any;
-use std::fs::File;
-use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
+use super::listing::SplitListing;
 use super::options::{Check, ShardOptions};
 use super::ordered::Gate;
-use crate::codec::{CodecError, ImageDecoder, Pixels, decoder, probe};
-use crate::sample::{ImageFlags, ImageFormat, ImageMeta};
+use crate::codec::{CodecError, DecodeRequest, ImageDecoder, Pixels, decoder, probe};
+use crate::sample::{ImageFlags, ImageMeta};
 
 /// Buffers larger than this are given back after use: one giant image must not stay for the whole run.
 const KEPT_BUFFER_BYTES: usize = 32 << 20;
@@ -43,8 +41,12 @@ impl<'a> Checker<'a> {
     }
 
     /// Reads and checks a file; its bytes are given back untouched with what was found in them.
-    pub(super) fn file(&mut self, path: &Path) -> Result<(Vec<u8>, ImageMeta), Refusal> {
-        let bytes = read(path, self.options.max_file_bytes)?;
+    pub(super) fn file(
+        &mut self,
+        listing: &SplitListing,
+        file: u32,
+    ) -> Result<(Vec<u8>, ImageMeta), Refusal> {
+        let bytes = listing.read(file as usize, self.options.max_file_bytes)?;
         // A fault in a decoder costs the file that laid it open, not the run.
         let result = catch_unwind(AssertUnwindSafe(|| self.image(&bytes)));
         let meta = result.unwrap_or_else(|panic| {
@@ -68,7 +70,7 @@ impl<'a> Checker<'a> {
         match self.options.check {
             Check::Header => meta.flags = meta.flags.with(ImageFlags::UNCHECKED),
             Check::Decode => {
-                let needed = decode_bytes(&meta);
+                let needed = self.options.decoder.decode_bytes(&meta);
                 if needed > self.options.decode_bytes {
                     let reason = format!(
                         "decoding {}x{} pixels{} takes about {} MB, the limit is {} MB",
@@ -82,49 +84,19 @@ impl<'a> Checker<'a> {
                 }
                 let (decoder, pixels) = (&mut self.decoder, &mut self.pixels);
                 self.gate.with(needed, || {
-                    let result = decoder.decode(bytes, &meta, 1, pixels);
+                    let result = decoder.decode(bytes, &meta, &DecodeRequest::WHOLE, pixels);
                     if pixels.data.capacity() > KEPT_BUFFER_BYTES {
                         *pixels = Pixels::default();
                     }
                     result
                 })?;
+                if decoder.damage().is_some() {
+                    meta.flags = meta.flags.with(ImageFlags::DAMAGED);
+                }
             }
         }
         Ok(meta)
     }
-}
-
-/// Memory that a decode takes: RGB pixels, and all coefficients of a progressive JPEG as 16-bit
-/// numbers; PNG and WebP decoders hold their own channels beside them.
-pub(super) fn decode_bytes(meta: &ImageMeta) -> u64 {
-    let pixels = u64::from(meta.width) * u64::from(meta.height);
-    let coefficients = if meta.progressive || meta.format != ImageFormat::Jpeg {
-        2 * u64::from(meta.components)
-    } else {
-        0
-    };
-    pixels * (3 + coefficients)
-}
-
-/// Reads a whole file of at most `limit` bytes; it may have grown since it was listed.
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Refusal> {
-    let too_large = |bytes: u64| Refusal {
-        kind: "too_large",
-        reason: format!("the file has {bytes} bytes or more, the limit is {limit}"),
-    };
-    let unreadable =
-        |error: std::io::Error| Refusal { kind: "unreadable", reason: error.to_string() };
-    let file = File::open(path).map_err(unreadable)?;
-    let length = file.metadata().map_err(unreadable)?.len();
-    if length > limit {
-        return Err(too_large(length));
-    }
-    let mut bytes = Vec::with_capacity(length as usize + 1);
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > limit {
-        return Err(too_large(bytes.len() as u64));
-    }
-    Ok(bytes)
 }
 
 /// What a panic said.

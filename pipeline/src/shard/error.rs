@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::manifest::ManifestError;
+use crate::remote::RemoteError;
+use crate::source::OpenError;
 
 /// A run that did not lead to a data set. What it finished is kept and used by the next run.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +21,10 @@ pub enum ShardError {
         /// What is allowed.
         expected: String,
     },
-    /// The source is no folder of images.
+    /// The source cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The source holds no images, or others than expected.
     #[error("{}: {problem}", path.display())]
     Source {
         /// The source.
@@ -48,6 +53,44 @@ pub enum ShardError {
         dir: PathBuf,
         /// How it differs from what this run would write.
         difference: String,
+    },
+    /// The folder where the split is built holds shards that this run or merge cannot use.
+    #[error(
+        "{} holds the parts of a run that {difference}; remove that folder if they are not needed any more, \
+         or use `--out` to write elsewhere",
+        dir.display()
+    )]
+    OtherParts {
+        /// The hidden folder where the split is built.
+        dir: PathBuf,
+        /// How its plan differs.
+        difference: String,
+    },
+    /// Parts that do not go together.
+    #[error("the parts do not go together: {} {difference} ({})", first.display(), second.display())]
+    PartsDiffer {
+        /// Folder of one part.
+        first: PathBuf,
+        /// How it differs from the other.
+        difference: String,
+        /// Folder of the other part.
+        second: PathBuf,
+    },
+    /// Not all shards are there.
+    #[error("split `{split}` is not complete: {missing}")]
+    PartsMissing {
+        /// The split.
+        split: String,
+        /// Which parts are missing or unfinished, and what to do.
+        missing: String,
+    },
+    /// There is nothing to merge.
+    #[error("{}: {problem}", dir.display())]
+    Merge {
+        /// The folder that was looked at.
+        dir: PathBuf,
+        /// What is wrong and what was expected.
+        problem: String,
     },
     /// The folder of the split exists and is no data set, so it is never replaced.
     #[error(
@@ -89,6 +132,9 @@ pub enum ShardError {
     /// The manifest could not be written or the one that is there is damaged.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// The output lies in a store that cannot be reached or written.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// A worker thread panicked: a fault of this program.
     #[error("a worker panicked: {message}")]
     Panic {

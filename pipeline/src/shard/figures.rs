@@ -46,6 +46,11 @@ impl Figures {
         }
     }
 
+    /// How many images they are of.
+    pub(super) fn images(&self) -> u64 {
+        self.images
+    }
+
     /// As the manifest has them.
     pub(super) fn sizes(&self) -> SizeFigures {
         SizeFigures {

@@ -1,21 +1,28 @@
-//! The images of a folder, in an order that depends on nothing but their names.
+//! The images of a source, in an order that depends on nothing but their names.
 //!
-//! Three layouts are understood: splits (`train/`, `val/`, ...) with class folders or plain images in each;
-//! class folders; plain images without labels. File names are kept in one arena with 16 bytes per image
-//! beside it, so that a set of ten million files lists in some hundred megabytes.
+//! A source is a folder, tars or Parquet files; what follows sees entries with a name, a label and a size, and
+//! asks for their bytes. Names are kept in one arena with 16 bytes per image beside it, so that a set of ten
+//! million files lists in some hundred megabytes.
+
+mod folder;
+mod labels;
+mod place;
+mod table;
+mod tars;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use walkdir::WalkDir;
 
+use self::labels::Labels;
+use self::place::Place;
+use super::check::Refusal;
 use super::error::ShardError;
+use crate::draw::{Domain, Draw};
+use crate::source::{Found, OpenError, find};
 
 /// Folder names that are splits when they stand directly in the source.
 const SPLITS: [&str; 5] = ["train", "val", "validation", "valid", "test"];
@@ -33,8 +40,19 @@ pub struct Refused {
     pub reason: String,
 }
 
+/// How a source is listed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListOptions<'a> {
+    /// Name for the split of a source that does not name its splits.
+    pub split: Option<&'a str>,
+    /// File of labels, for images that have none where they lie.
+    pub labels: Option<&'a Path>,
+    /// File of class names, for labels that are numbers.
+    pub classes: Option<&'a Path>,
+}
+
 /// All splits of a source.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Listing {
     /// In the order train, val, test.
     pub splits: Vec<SplitListing>,
@@ -47,21 +65,22 @@ pub struct Listing {
 pub struct SplitListing {
     /// Name of the split.
     pub split: String,
-    /// Class names by label: sorted, and the same for all labelled splits of a source. Empty where the
-    /// images lie in no class folders.
+    /// Class names by label, the same for all labelled splits of a source; sorted where they are names of
+    /// folders. Empty without labels.
     pub classes: Vec<String>,
     /// Images that are not even candidates: without a class among classes, broken links.
     pub refused: Vec<Refused>,
     /// Files that are no images by their name.
     pub num_other_files: u64,
-    /// BLAKE3 over path, size and time of change of every image: tells whether a source has changed.
+    /// BLAKE3 over path, size and time of change of every image (of the archives that hold them, with the
+    /// images' places in them): tells whether a source has changed.
     pub digest: String,
-    root: PathBuf,
     /// Prefix that makes paths relative to the source: `train/` or nothing.
     prefix: String,
     folders: Vec<Folder>,
     files: Vec<Entry>,
     names: Vec<u8>,
+    place: Place,
 }
 
 #[derive(Debug)]
@@ -81,54 +100,69 @@ struct Entry {
 }
 
 impl Listing {
-    /// Lists the images in `src`. `name` names the split of a source that has no split folders.
+    /// Lists the images in `src`: a folder, a tar, a Parquet file, or files by pattern.
     ///
     /// # Errors
-    /// If the source or a folder in it cannot be read, or holds no images.
-    pub fn scan(src: &Path, name: Option<&str>) -> Result<Self, ShardError> {
+    /// If the source, a folder or an archive cannot be read, or holds no images.
+    pub fn scan(src: &Path, options: &ListOptions<'_>) -> Result<Self, ShardError> {
+        let labels = options.labels.map(|file| Labels::read(file, options.classes)).transpose()?;
         let problem =
             |problem: &str| ShardError::Source { path: src.to_path_buf(), problem: problem.into() };
-        match fs::metadata(src) {
-            Ok(found) if found.is_dir() => {}
-            Ok(_) => return Err(problem("this is a file, expected a folder of images")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(problem("there is no such folder"));
-            }
-            Err(error) => return Err(ShardError::io("read folder", src)(error)),
+        // A folder of images is tried first: an archive may lie beside the images that were taken from it.
+        let mut listing = Self::default();
+        if src.is_dir() {
+            listing = Self::folder(src, options.split, labels.as_ref())?;
         }
-        let mut folders = Vec::new();
-        for entry in fs::read_dir(src).map_err(ShardError::io("read folder", src))? {
-            let entry = entry.map_err(ShardError::io("read folder", src))?;
-            let name = entry.file_name();
-            if entry.path().is_dir() && !name.as_bytes().starts_with(b".") {
-                folders.push(name.to_string_lossy().into_owned());
-            }
+        if listing.is_empty() {
+            listing = match find(src) {
+                Ok(Found::Parquet(files)) => table::scan(&files, options)?,
+                Ok(Found::WebDataset(files)) => tars::scan(&files, options, labels.as_ref())?,
+                Ok(Found::Shards(_) | Found::Remote(_)) => {
+                    return Err(problem("these are shards already; there is nothing to do"));
+                }
+                Ok(Found::Folder(_)) => listing,
+                Err(OpenError::Missing { .. }) => {
+                    return Err(problem("there is no such file or folder"));
+                }
+                Err(error) => return Err(error.into()),
+            };
         }
-        folders.sort();
-        let (found, beside): (Vec<String>, Vec<String>) =
-            folders.into_iter().partition(|folder| SPLITS.contains(&folder.as_str()));
-        let mut splits = Vec::new();
-        let mut ignored_folders = Vec::new();
-        if found.is_empty() {
-            let name = name.unwrap_or("train");
-            splits.push(SplitListing::scan(src, String::new(), name)?);
-        } else {
-            for split in SPLITS.iter().filter(|&split| found.iter().any(|name| name == split)) {
-                splits.push(SplitListing::scan(&src.join(split), format!("{split}/"), split)?);
-            }
-            ignored_folders = beside;
-        }
-        if splits.iter().all(|split| split.files.is_empty() && split.refused.is_empty()) {
+        if listing.is_empty() {
             return Err(problem("it holds no images (files ending in jpg, jpeg, png or webp)"));
         }
-        splits.retain(|split| !split.files.is_empty() || !split.refused.is_empty());
-        share_classes(&mut splits);
-        Ok(Self { splits, ignored_folders })
+        if let Some(labels) = labels.filter(|labels| !labels.were_used()) {
+            return Err(
+                labels.problem("the images have labels where they lie; leave this file out")
+            );
+        }
+        listing.splits.retain(|split| !split.files.is_empty() || !split.refused.is_empty());
+        for (number, split) in listing.splits.iter().enumerate() {
+            if listing.splits[..number].iter().any(|other| other.split == split.split) {
+                let text = format!("it holds split `{}` twice; name one of them", split.split);
+                return Err(problem(&text));
+            }
+        }
+        share_classes(&mut listing.splits);
+        Ok(listing)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.splits.iter().all(|split| split.files.is_empty() && split.refused.is_empty())
     }
 }
 
 /// Gives all labelled splits the same class names, so that label 7 means one class everywhere.
 fn share_classes(splits: &mut [SplitListing]) {
+    // Numbers and given lists of names keep their order; a split may lack the last of them.
+    let longest = splits.iter().map(|split| &split.classes).max_by_key(|classes| classes.len());
+    if let Some(longest) = longest.filter(|l| splits.iter().all(|s| l.starts_with(&s.classes))) {
+        let longest = longest.clone();
+        splits
+            .iter_mut()
+            .filter(|s| !s.classes.is_empty())
+            .for_each(|s| s.classes.clone_from(&longest));
+        return;
+    }
     let all: BTreeSet<String> =
         splits.iter().flat_map(|split| split.classes.iter().cloned()).collect();
     let all: Vec<String> = all.into_iter().collect();
@@ -146,80 +180,45 @@ fn share_classes(splits: &mut [SplitListing]) {
 }
 
 impl SplitListing {
-    fn scan(root: &Path, prefix: String, split: &str) -> Result<Self, ShardError> {
-        let mut listing = Self {
+    fn new(split: &str, prefix: String, place: Place) -> Self {
+        Self {
             split: split.to_owned(),
             classes: Vec::new(),
             refused: Vec::new(),
             num_other_files: 0,
             digest: String::new(),
-            root: root.to_path_buf(),
             prefix,
             folders: Vec::new(),
             files: Vec::new(),
             names: Vec::new(),
-        };
-        let mut digest = blake3::Hasher::new();
-        let visible = |name: &OsStr| !name.as_bytes().starts_with(b".");
-        let walk = WalkDir::new(root)
-            .min_depth(1)
-            .follow_links(true)
-            .sort_by_file_name()
-            .into_iter()
-            .filter_entry(|entry| visible(entry.file_name()));
-        for entry in walk {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    listing.walk_error(error)?;
-                    continue;
-                }
-            };
-            if entry.file_type().is_dir() {
-                continue;
-            }
-            if !is_image(entry.path()) {
-                listing.num_other_files += 1;
-                continue;
-            }
-            let path = entry.path().strip_prefix(root).unwrap_or(entry.path());
-            if !entry.file_type().is_file() {
-                // Opening a pipe or device would wait for ever.
-                listing.refuse(path, "unreadable", "it is no regular file".to_owned());
-                continue;
-            }
-            let metadata = entry
-                .metadata()
-                .map_err(|error| ShardError::io("read", entry.path())(error.into()))?;
-            let name = entry.file_name().as_bytes();
-            digest.update(&(path.as_os_str().len() as u64).to_le_bytes());
-            digest.update(path.as_os_str().as_bytes());
-            digest.update(&metadata.len().to_le_bytes());
-            digest.update(&metadata.mtime().to_le_bytes());
-            digest.update(&metadata.mtime_nsec().to_le_bytes());
-            listing.push(path.parent().unwrap_or(Path::new("")), name, metadata.len())?;
+            place,
         }
-        listing.digest = digest.finalize().to_hex().to_string();
-        listing.assign_labels()?;
-        Ok(listing)
     }
 
-    fn push(&mut self, folder: &Path, name: &[u8], bytes: u64) -> Result<(), ShardError> {
+    fn push(
+        &mut self,
+        folder: &Path,
+        label: Option<u32>,
+        name: &[u8],
+        bytes: u64,
+    ) -> Result<(), ShardError> {
         // Files of one folder may come apart, with those of a folder inside it between them.
-        if self.folders.last().is_none_or(|last| last.path != folder) {
-            self.folders.push(Folder { path: folder.to_path_buf(), label: None });
+        if self.folders.last().is_none_or(|last| last.path != folder || last.label != label) {
+            self.folders.push(Folder { path: folder.to_path_buf(), label });
         }
         let start = u32::try_from(self.names.len() + name.len());
         let number = u32::try_from(self.files.len() + 1);
-        let (Ok(_), Ok(_)) = (start, number) else {
+        let (Ok(_), Ok(_), Ok(name_length)) = (start, number, u16::try_from(name.len())) else {
             return Err(ShardError::Source {
-                path: self.root.clone(),
-                problem: "it holds more files than can be numbered (4 GiB of names)".to_owned(),
+                path: folder.join(OsStr::from_bytes(name)),
+                problem: "there are more files than can be numbered (4 GiB of names), or the name is longer \
+                          than 64 KiB"
+                    .to_owned(),
             });
         };
         self.files.push(Entry {
             name: self.names.len() as u32,
-            name_length: name.len() as u16, // file names are at most 255 bytes
+            name_length,
             folder: self.folders.len() as u32 - 1,
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         });
@@ -227,71 +226,9 @@ impl SplitListing {
         Ok(())
     }
 
-    /// A folder that cannot be read ends the run, a link that leads nowhere only costs the file.
-    fn walk_error(&mut self, error: walkdir::Error) -> Result<(), ShardError> {
-        let path = error.path().unwrap_or(&self.root).to_path_buf();
-        if error.loop_ancestor().is_some() {
-            return Err(ShardError::Source {
-                path,
-                problem: "this link leads back to a folder that it lies in; remove it".to_owned(),
-            });
-        }
-        let dangling = fs::symlink_metadata(&path).is_ok_and(|link| link.is_symlink());
-        if dangling {
-            if is_image(&path) {
-                let relative = path.strip_prefix(&self.root).unwrap_or(&path).to_path_buf();
-                self.refuse(&relative, "unreadable", "the link leads nowhere".to_owned());
-            } else {
-                self.num_other_files += 1;
-            }
-            return Ok(());
-        }
-        Err(ShardError::io("read folder", path)(error.into()))
-    }
-
-    fn refuse(&mut self, path: &Path, kind: &str, reason: String) {
-        let path = format!("{}{}", self.prefix, path.to_string_lossy());
+    fn refuse(&mut self, path: &str, kind: &str, reason: String) {
+        let path = format!("{}{path}", self.prefix);
         self.refused.push(Refused { path, kind: kind.to_owned(), reason });
-    }
-
-    /// The first folder of each path is the class. Images that lie beside class folders have none.
-    fn assign_labels(&mut self) -> Result<(), ShardError> {
-        let mut classes = BTreeSet::new();
-        for folder in &self.folders {
-            if let Some(class) = folder.path.components().next() {
-                let class = class.as_os_str().to_str().ok_or_else(|| ShardError::Source {
-                    path: self.root.join(class),
-                    problem: "the name of this class folder is not UTF-8; rename it".to_owned(),
-                })?;
-                classes.insert(class.to_owned());
-            }
-        }
-        self.classes = classes.into_iter().collect();
-        if self.classes.is_empty() {
-            return Ok(());
-        }
-        for folder in &mut self.folders {
-            folder.label = folder
-                .path
-                .components()
-                .next()
-                .and_then(|class| {
-                    let class = class.as_os_str().to_str()?;
-                    self.classes.binary_search_by(|other| other.as_str().cmp(class)).ok()
-                })
-                .map(|label| label as u32);
-        }
-        let loose: Vec<PathBuf> = (0..self.len())
-            .filter(|&file| self.label(file).is_none())
-            .map(|file| self.relative(file))
-            .collect();
-        for path in &loose {
-            let reason = "it lies beside the class folders, not in one".to_owned();
-            self.refuse(path, "no_class", reason);
-        }
-        let folders = &self.folders;
-        self.files.retain(|file| folders[file.folder as usize].label.is_some());
-        Ok(())
     }
 
     /// Number of candidate images.
@@ -314,9 +251,24 @@ impl SplitListing {
         self.folders[self.files[file].folder as usize].label
     }
 
-    /// Where the file lies.
-    pub fn path(&self, file: usize) -> PathBuf {
-        self.root.join(self.relative(file))
+    /// The bytes of a file, unless they are more than `limit`.
+    pub(super) fn read(&self, file: usize, limit: u64) -> Result<Vec<u8>, Refusal> {
+        match &self.place {
+            Place::Folder(root) => place::file(&root.join(self.relative(file)), limit),
+            Place::Tars(tars) => tars.member(file, self.bytes(file), limit),
+            Place::Table(rows) => rows.image(file, limit),
+        }
+    }
+
+    /// All files in shuffled order. Where single files cannot be read without their neighbours, whole row
+    /// groups are shuffled, and rows within as many of them as fit into memory.
+    pub(super) fn shuffled(&self, seed: u64) -> Vec<u32> {
+        if let Place::Table(rows) = &self.place {
+            return rows.shuffled(seed);
+        }
+        let mut order: Vec<u32> = (0..self.len() as u32).collect();
+        Draw::new(seed, Domain::Shard, [0; 5]).shuffle(&mut order);
+        order
     }
 
     /// Path relative to the source, as stored in shards.
@@ -329,6 +281,11 @@ impl SplitListing {
         let name = &self.names[entry.name as usize..][..usize::from(entry.name_length)];
         self.folders[entry.folder as usize].path.join(OsStr::from_bytes(name))
     }
+}
+
+/// Whether a name ends as those of images do.
+pub(crate) fn is_image_name(name: &str) -> bool {
+    is_image(Path::new(name))
 }
 
 fn is_image(path: &Path) -> bool {

@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::ShardError;
+use super::part::Part;
 use crate::codec::{DecodeLimits, DecoderKind};
+use crate::remote::RemoteOptions;
 
 /// How thoroughly an image is looked at before it goes into a shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +58,11 @@ pub struct ShardOptions {
     /// Splits to write; empty for all that the source has. For a source without splits, the one name
     /// that its only split gets (`train` where none is given).
     pub splits: Vec<String>,
+    /// File of labels, for images that have none where they lie: `name label` lines, or one label a line in
+    /// the order of the names.
+    pub labels: Option<PathBuf>,
+    /// File of class names, one a line, for labels that are numbers.
+    pub classes: Option<PathBuf>,
     /// Aimed size of a shard in bytes.
     pub shard_bytes: u64,
     /// Largest number of rows in a row group.
@@ -81,12 +89,21 @@ pub struct ShardOptions {
     pub decode_bytes: u64,
     /// Replace a finished data set that was made of other images or with other options.
     pub overwrite: bool,
+    /// Write only this part of the shards, for [`merge`](super::merge()) to join with the others.
+    pub part: Option<Part>,
+    /// Where shards are written before they are uploaded, with an output behind a URL; `None` for a folder among
+    /// the temporary files. Holds three shards at most.
+    pub stage: Option<PathBuf>,
+    /// How an output behind a URL is reached.
+    pub remote: RemoteOptions,
 }
 
 impl Default for ShardOptions {
     fn default() -> Self {
         Self {
             splits: Vec::new(),
+            labels: None,
+            classes: None,
             shard_bytes: 256_000_000,
             row_group_rows: 512,
             row_group_bytes: 16 << 20,
@@ -99,6 +116,9 @@ impl Default for ShardOptions {
             in_flight_bytes: 96 << 20,
             decode_bytes: 640 << 20,
             overwrite: false,
+            part: None,
+            stage: None,
+            remote: RemoteOptions::default(),
         }
     }
 }

@@ -13,7 +13,10 @@ const ITEM_BYTES: u64 = 1024;
 /// The hand-over between workers and the one consumer.
 pub(super) struct Ordered<T> {
     state: Mutex<State<T>>,
-    changed: Condvar,
+    /// The consumer's next item is there, or never will be.
+    ready: Condvar,
+    /// There is room for the next claim, or there will be no more claims.
+    room: Condvar,
     num_items: usize,
     limit_bytes: u64,
 }
@@ -41,7 +44,8 @@ impl<T> Ordered<T> {
                 stopped: false,
                 panicked: None,
             }),
-            changed: Condvar::new(),
+            ready: Condvar::new(),
+            room: Condvar::new(),
             num_items,
             limit_bytes,
         }
@@ -58,22 +62,28 @@ impl<T> Ordered<T> {
         loop {
             let item = state.next_claim;
             if state.stopped || state.panicked.is_some() || item >= self.num_items {
+                self.room.notify_one();
                 return None;
             }
             let bytes = bytes_of(item) + ITEM_BYTES;
             if state.held_bytes == 0 || state.held_bytes + bytes <= self.limit_bytes {
                 state.next_claim += 1;
                 state.held_bytes += bytes;
+                // All wait for the same next item, so one is woken at a time, and wakes the next.
+                self.room.notify_one();
                 return Some(item);
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// Hands over the result of a claimed item; `bytes` as when it was claimed.
     pub(super) fn deliver(&self, item: usize, bytes: u64, result: T) {
-        self.lock().ready.insert(item, (bytes + ITEM_BYTES, result));
-        self.changed.notify_all();
+        let mut state = self.lock();
+        state.ready.insert(item, (bytes + ITEM_BYTES, result));
+        if item == state.next_take {
+            self.ready.notify_all();
+        }
     }
 
     /// Waits for the next result in order; `None` after the last.
@@ -90,26 +100,27 @@ impl<T> Ordered<T> {
             if let Some((bytes, result)) = state.ready.remove(&item) {
                 state.next_take += 1;
                 state.held_bytes -= bytes;
-                self.changed.notify_all();
+                self.room.notify_one();
                 return Ok(Some(result));
             }
             if let Some(message) = &state.panicked {
                 return Err(message.clone());
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// Lets workers end after their current item.
     pub(super) fn stop(&self) {
         self.lock().stopped = true;
-        self.changed.notify_all();
+        self.room.notify_all();
     }
 
     /// Records that a worker panicked.
     pub(super) fn fail(&self, message: String) {
         self.lock().panicked.get_or_insert(message);
-        self.changed.notify_all();
+        self.ready.notify_all();
+        self.room.notify_all();
     }
 }
 

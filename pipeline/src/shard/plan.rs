@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::listing::SplitListing;
 use super::options::ShardOptions;
-use crate::draw::{Domain, Draw};
+use crate::codec::DamagePolicy;
 
 /// Everything that the bytes of the shards depend on. Two runs with equal plans write equal shards, so one
 /// may go on where the other was stopped.
@@ -28,8 +28,15 @@ pub(super) struct Plan {
     pub(super) check: String,
     pub(super) decoder: String,
     pub(super) max_pixels: u64,
+    /// Left out at its default, so that sets made before it was there stay as they are.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) damaged: DamagePolicy,
     pub(super) max_file_bytes: u64,
     pub(super) decode_bytes: u64,
+}
+
+fn is_default(policy: &DamagePolicy) -> bool {
+    *policy == DamagePolicy::default()
 }
 
 /// The files of every shard, in row order.
@@ -42,10 +49,10 @@ pub(super) struct Layout {
 impl Layout {
     /// Shuffles the files and cuts them into shards of about equal size.
     pub(super) fn new(listing: &SplitListing, options: &ShardOptions) -> Self {
-        let mut order: Vec<u32> = (0..listing.len() as u32).collect();
-        if let Some(seed) = options.shuffle_seed {
-            Draw::new(seed, Domain::Shard, [0; 5]).shuffle(&mut order);
-        }
+        let order: Vec<u32> = match options.shuffle_seed {
+            Some(seed) => listing.shuffled(seed),
+            None => (0..listing.len() as u32).collect(),
+        };
         let sizes = order.iter().map(|&file| listing.bytes(file as usize));
         let shards = cut(sizes, options.shard_bytes);
         Self { order, shards }
@@ -106,6 +113,7 @@ impl Plan {
             check: options.check.to_string(),
             decoder: options.decoder.to_string(),
             max_pixels: options.limits.max_pixels,
+            damaged: options.limits.damaged,
             max_file_bytes: options.max_file_bytes,
             decode_bytes: options.decode_bytes,
         }
@@ -132,6 +140,7 @@ impl Plan {
             ("row-group size", self.row_group_bytes.to_string(), other.row_group_bytes.to_string()),
             ("check", self.check.clone(), other.check.clone()),
             ("decoder", self.decoder.clone(), other.decoder.clone()),
+            ("damaged images", self.damaged.to_string(), other.damaged.to_string()),
             ("pixel limit", self.max_pixels.to_string(), other.max_pixels.to_string()),
         ];
         let changed: Vec<String> = pairs

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::listing::Refused;
+use super::part::Part;
 
-/// Told of progress; called on the thread that called [`shard`](super::shard()). Every method may be left out.
+/// Told of progress. Every method may be left out.
 pub trait ShardProgress: Sync {
     /// A split begins: files and bytes still to be read, shards in all and already finished by an earlier run.
     fn begin(&self, _split: &str, _files: u64, _bytes: u64, _shards: u32, _finished: u32) {}
     /// One more file was read and is in its shard, or was refused.
     fn advance(&self, _bytes: u64, _refused: Option<&Refused>) {}
-    /// A shard is complete.
+    /// A merge begins to copy shards from other folders.
+    fn begin_copy(&self, _split: &str, _shards: u64, _bytes: u64) {}
+    /// A shard is complete and on the disk.
     fn shard(&self, _file: &str, _rows: u64, _bytes: u64) {}
     /// Something that a person should know.
     fn note(&self, _text: &str) {}
@@ -36,8 +39,10 @@ pub struct ShardReport {
 pub struct SplitReport {
     /// Its name.
     pub split: String,
-    /// Its folder.
+    /// Its folder; for a part, the hidden one where the split is built.
     pub dir: PathBuf,
+    /// The part that was written, where it was one; all figures are of its shards alone.
+    pub part: Option<Part>,
     /// Samples in it.
     pub num_samples: u64,
     /// Classes; 0 for a split without labels.

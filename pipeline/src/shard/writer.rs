@@ -5,21 +5,25 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
-    StructArray,
-};
-use arrow::datatypes::Schema;
+use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, StringArray, StructArray};
+use arrow::datatypes::{Field, Fields, Schema};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
 use serde_json::json;
 
 use super::error::ShardError;
 use super::figures::Figures;
+use super::image_column::ImageColumn;
 use super::schema;
-use crate::manifest::{self, Shard, ShardRowGroup, VERSION};
+use crate::manifest::{self, Digest, Shard, ShardRowGroup, Span, VERSION};
 use crate::sample::ImageMeta;
+
+/// Bytes that are hashed and written at a time: enough for the hash to use the whole width of the
+/// processor, and still in its cache when they are written.
+const BLOCK_BYTES: usize = 256 << 10;
 
 /// One row.
 pub(super) struct Row {
@@ -47,7 +51,8 @@ pub(super) struct ShardWriter<'a> {
     format: &'a ShardFormat,
     path: PathBuf,
     temporary: PathBuf,
-    writer: ArrowWriter<HashingFile>,
+    writer: SerializedFileWriter<HashingFile>,
+    columns: ArrowRowGroupWriterFactory,
     rows: Vec<Row>,
     rows_bytes: u64,
     groups: Vec<ShardRowGroup>,
@@ -61,15 +66,19 @@ impl<'a> ShardWriter<'a> {
         temporary.push(".tmp");
         let temporary = PathBuf::from(temporary);
         let file = File::create(&temporary).map_err(ShardError::io("create", &temporary))?;
-        let file = HashingFile { file, hasher: blake3::Hasher::new(), bytes: 0 };
-        let writer =
-            ArrowWriter::try_new(file, format.schema.clone(), Some(format.properties.clone()))
-                .map_err(|error| failure(&temporary, error))?;
+        let (writer, columns) = ArrowWriter::try_new(
+            HashingFile::new(file),
+            format.schema.clone(),
+            Some(format.properties.clone()),
+        )
+        .and_then(ArrowWriter::into_serialized_writer)
+        .map_err(|error| failure(&temporary, error))?;
         Ok(Self {
             format,
             path,
             temporary,
             writer,
+            columns,
             rows: Vec::new(),
             rows_bytes: 0,
             groups: Vec::new(),
@@ -94,27 +103,46 @@ impl<'a> ShardWriter<'a> {
     fn end_row_group(&mut self) -> Result<(), ShardError> {
         let rows = std::mem::take(&mut self.rows);
         let bytes = std::mem::take(&mut self.rows_bytes);
-        let group = ShardRowGroup { rows: rows.len() as u32, bytes };
-        let failure = |error| failure(&self.temporary, error);
-        let batch = batch(&self.format.schema, rows, bytes)
-            .map_err(|error| failure(ParquetError::ArrowError(error.to_string())))?;
-        self.writer.write(&batch).map_err(failure)?;
-        drop(batch);
-        self.writer.flush().map_err(failure)?;
-        self.groups.push(group);
+        self.write_row_group(&rows).map_err(|error| failure(&self.temporary, error))?;
+        // What lies in the buffer of the writer belongs to this row group, too.
+        self.writer.flush().map_err(ShardError::io("write", &self.temporary))?;
+        let span = self.writer.inner_mut().end_span();
+        let span = Some(span.map_err(ShardError::io("write", &self.temporary))?);
+        self.groups.push(ShardRowGroup { rows: rows.len() as u32, bytes, span });
         Ok(())
     }
 
-    /// Completes the file and gives it its name: fsync, rename, fsync of the folder. A shard without rows
+    fn write_row_group(&mut self, rows: &[Row]) -> Result<(), ParquetError> {
+        let images = ImageColumn::new(rows.iter().map(|row| row.bytes.as_slice()).collect())?;
+        let close = images.close(self.writer.schema_descr().column(0))?;
+        let mut writers = self.columns.create_column_writers(self.groups.len())?.into_iter();
+        // The library's writer for the images; the other columns keep their places.
+        writers.next();
+        let mut group = self.writer.next_row_group()?;
+        group.append_column(&images, close)?;
+        for (field, array) in facts(&self.format.schema, rows)? {
+            for leaf in compute_leaves(&field, &array)? {
+                let mut writer = writers.next().ok_or_else(|| {
+                    ParquetError::General("there are more columns than writers".to_owned())
+                })?;
+                writer.write(&leaf)?;
+                writer.close()?.append_to_row_group(&mut group)?;
+            }
+        }
+        group.close()?;
+        Ok(())
+    }
+
+    /// Completes the file; it keeps its temporary name until [`WrittenShard::commit`]. A shard without rows
     /// leaves no file.
-    pub(super) fn finish(mut self) -> Result<(Option<Shard>, Figures), ShardError> {
+    pub(super) fn finish(mut self) -> Result<WrittenShard, ShardError> {
         if !self.rows.is_empty() {
             self.end_row_group()?;
         }
         if self.groups.is_empty() {
             drop(self.writer);
             fs::remove_file(&self.temporary).map_err(ShardError::io("remove", &self.temporary))?;
-            return Ok((None, self.figures));
+            return Ok(WrittenShard { file: None, figures: self.figures });
         }
         let facts = json!({
             "format": manifest::FORMAT,
@@ -126,18 +154,45 @@ impl<'a> ShardWriter<'a> {
             "image_bytes": self.groups.iter().map(|group| group.bytes).sum::<u64>(),
         });
         self.writer.append_key_value_metadata(schema::shard_facts(&facts));
-        let written = self.writer.into_inner().map_err(|error| failure(&self.temporary, error))?;
-        written.file.sync_all().map_err(ShardError::io("write", &self.temporary))?;
-        fs::rename(&self.temporary, &self.path)
-            .map_err(ShardError::io("rename", &self.temporary))?;
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        manifest::sync_folder(folder).map_err(ShardError::io("write", folder))?;
+        let mut written =
+            self.writer.into_inner().map_err(|error| failure(&self.temporary, error))?;
+        let footer = written.end_span().map_err(ShardError::io("write", &self.temporary))?;
+        let (file, bytes, digest) = written.finish();
         let shard = Shard {
             file: self.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            bytes: written.bytes,
-            blake3: written.hasher.finalize().to_hex().to_string(),
+            bytes,
+            blake3: digest.to_hex().to_string(),
+            footer: Some(footer),
             row_groups: self.groups,
         };
+        let file = UnnamedFile { file, temporary: self.temporary, path: self.path, shard };
+        Ok(WrittenShard { file: Some(file), figures: self.figures })
+    }
+}
+
+/// A shard of which every byte was written, but may not be on the disk yet.
+pub(super) struct WrittenShard {
+    file: Option<UnnamedFile>,
+    figures: Figures,
+}
+
+struct UnnamedFile {
+    file: File,
+    temporary: PathBuf,
+    path: PathBuf,
+    shard: Shard,
+}
+
+impl WrittenShard {
+    /// Gives the file its name once it is on the disk: fsync, rename, fsync of the folder.
+    pub(super) fn commit(self) -> Result<(Option<Shard>, Figures), ShardError> {
+        let Some(UnnamedFile { file, temporary, path, shard }) = self.file else {
+            return Ok((None, self.figures));
+        };
+        file.sync_all().map_err(ShardError::io("write", &temporary))?;
+        fs::rename(&temporary, &path).map_err(ShardError::io("rename", &temporary))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        manifest::sync_folder(folder).map_err(ShardError::io("write", folder))?;
         Ok((Some(shard), self.figures))
     }
 }
@@ -155,60 +210,107 @@ fn failure(path: &Path, error: ParquetError) -> ShardError {
     }
 }
 
-/// The columns of one row group, in the order of the schema.
-fn batch(
-    schema: &Arc<Schema>,
-    rows: Vec<Row>,
-    image_bytes: u64,
-) -> Result<RecordBatch, arrow::error::ArrowError> {
+/// The columns of one row group behind the image bytes, in the order of the schema.
+fn facts(schema: &Schema, rows: &[Row]) -> Result<Vec<(Field, ArrayRef)>, ParquetError> {
     let number = |value: &dyn Fn(&Row) -> i32| -> ArrayRef {
         Arc::new(rows.iter().map(|row| Some(value(row))).collect::<Int32Array>())
     };
-    // A row group is at most one image above MAX_ROW_GROUP_BYTES, and images are at most 1 GiB: offsets fit.
-    let mut bytes = BinaryBuilder::with_capacity(rows.len(), image_bytes as usize);
-    rows.iter().for_each(|row| bytes.append_value(&row.bytes));
     let paths: StringArray = rows.iter().map(|row| Some(row.path.as_str())).collect();
-    let image = StructArray::new(
-        schema::image_parts(),
-        vec![Arc::new(bytes.finish()) as ArrayRef, Arc::new(paths)],
-        None,
-    );
+    let parts: Fields = schema::image_parts().iter().skip(1).cloned().collect();
+    let image = StructArray::new(parts.clone(), vec![Arc::new(paths) as ArrayRef], None);
+    let ids: Int64Array = rows.iter().map(|row| Some(i64::from(row.id))).collect();
+    let labels: Int64Array = rows.iter().map(|row| row.label.map(i64::from)).collect();
     let subsampling: StringArray =
         rows.iter().map(|row| Some(row.meta.subsampling.as_str())).collect();
     let progressive: BooleanArray = rows.iter().map(|row| Some(row.meta.progressive)).collect();
-    let mut columns: Vec<ArrayRef> = vec![Arc::new(image)];
-    if schema.field_with_name("label").is_ok() {
-        let labels: Int64Array = rows.iter().map(|row| row.label.map(i64::from)).collect();
-        columns.push(Arc::new(labels));
-    }
-    let ids: Int64Array = rows.iter().map(|row| Some(i64::from(row.id))).collect();
-    columns.push(Arc::new(ids));
-    columns.push(number(&|row| row.meta.width as i32));
-    columns.push(number(&|row| row.meta.height as i32));
-    columns.push(number(&|row| i32::from(row.meta.components)));
-    columns.push(Arc::new(subsampling));
-    columns.push(number(&|row| i32::from(row.meta.orientation)));
-    columns.push(Arc::new(progressive));
-    columns.push(number(&|row| row.meta.flags.0 as i32));
-    RecordBatch::try_new(schema.clone(), columns)
+    schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let array: ArrayRef = match field.name().as_str() {
+                "image" => {
+                    let data_type = arrow::datatypes::DataType::Struct(parts.clone());
+                    let field = field.as_ref().clone().with_data_type(data_type);
+                    return Ok((field, Arc::new(image.clone()) as ArrayRef));
+                }
+                "label" => Arc::new(labels.clone()),
+                "id" => Arc::new(ids.clone()),
+                "width" => number(&|row| row.meta.width as i32),
+                "height" => number(&|row| row.meta.height as i32),
+                "components" => number(&|row| i32::from(row.meta.components)),
+                "subsampling" => Arc::new(subsampling.clone()),
+                "orientation" => number(&|row| i32::from(row.meta.orientation)),
+                "progressive" => Arc::new(progressive.clone()),
+                "flags" => number(&|row| row.meta.flags.0 as i32),
+                name => {
+                    return Err(ParquetError::General(format!("the schema has a column `{name}`")));
+                }
+            };
+            Ok((field.as_ref().clone(), array))
+        })
+        .collect()
 }
 
-/// Hashes what is written, so that a shard's digest costs no second reading.
+/// Hashes what is written, as a whole and by span, so that digests cost no second reading.
 struct HashingFile {
     file: File,
     hasher: blake3::Hasher,
+    block: Vec<u8>,
     bytes: u64,
+    span_offset: u64,
+    span_hasher: blake3::Hasher,
+}
+
+impl HashingFile {
+    fn new(file: File) -> Self {
+        let block = Vec::with_capacity(BLOCK_BYTES);
+        let hasher = blake3::Hasher::new();
+        Self { file, span_hasher: hasher.clone(), hasher, block, bytes: 0, span_offset: 0 }
+    }
+
+    fn write_block(&mut self) -> io::Result<()> {
+        self.hasher.update(&self.block);
+        self.span_hasher.update(&self.block);
+        self.file.write_all(&self.block)?;
+        self.bytes += self.block.len() as u64;
+        self.block.clear();
+        Ok(())
+    }
+
+    /// What was written since the last span ended.
+    fn end_span(&mut self) -> io::Result<Span> {
+        self.write_block()?;
+        let span = Span {
+            offset: self.span_offset,
+            bytes: self.bytes - self.span_offset,
+            blake3: Digest(*self.span_hasher.finalize().as_bytes()),
+        };
+        self.span_offset = self.bytes;
+        self.span_hasher.reset();
+        Ok(span)
+    }
+
+    /// The file, its length and its digest. The last span has ended.
+    fn finish(self) -> (File, u64, blake3::Hash) {
+        (self.file, self.bytes, self.hasher.finalize())
+    }
 }
 
 impl Write for HashingFile {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(data)?;
-        self.hasher.update(&data[..written]);
-        self.bytes += written as u64;
-        Ok(written)
+        let taken = data.len().min(BLOCK_BYTES - self.block.len());
+        self.block.extend_from_slice(&data[..taken]);
+        if self.block.len() == BLOCK_BYTES {
+            self.write_block()?;
+        }
+        Ok(taken)
     }
 
+    /// Blocks are written when they are full and at the end of a span.
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

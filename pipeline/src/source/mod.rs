@@ -1,18 +1,37 @@
 //! Where row groups come from.
 
+mod advice;
+mod error;
+mod fetch;
+mod files;
+mod location;
+mod open;
 mod parquet;
+mod probe;
+mod remote_splits;
 mod rows;
 mod synthetic;
-
-use std::path::PathBuf;
+mod table;
+mod webdataset;
 
 use arrow::array::{Array, BinaryViewArray};
 
+use crate::remote::RemoteMetrics;
 use crate::sample::{ImageMeta, RowGroupId, SampleId};
 
-pub use self::parquet::{OpenError, ParquetSource};
+pub use self::parquet::ParquetSource;
+pub use crate::archive::ArchiveError;
+pub use advice::mixing_advice;
+pub use error::{OpenError, SourceError};
+pub use fetch::Fetch;
+pub use files::SplitFiles;
+pub use location::{Location, scheme};
+pub use open::{Found, find, find_with, open};
+pub use remote_splits::RemoteSplits;
 pub use rows::RowFacts;
 pub use synthetic::SyntheticSource;
+pub use table::TableSource;
+pub use webdataset::WebDatasetSource;
 
 /// Where a row group lies in the numbering of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +40,7 @@ pub struct RowGroupInfo {
     pub first_sample: SampleId,
     /// Rows in it; never 0.
     pub rows: u32,
-    /// Encoded image bytes in it.
+    /// Encoded image bytes in it; an upper bound where the source cannot know without reading.
     pub bytes: u64,
 }
 
@@ -41,6 +60,30 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// If the shard is missing, damaged or not what the manifest says; the error names shard and group.
     fn read(&self, group: RowGroupId) -> Result<RowGroup, SourceError>;
+
+    /// The labels of one row group, as [`RowGroup::labels`].
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    fn labels(&self, group: RowGroupId) -> Result<Vec<i64>, SourceError> {
+        Ok(self.read(group)?.labels)
+    }
+
+    /// Row groups that are worth reading at the same time, since each takes long to arrive.
+    fn reads_ahead(&self) -> u32 {
+        1
+    }
+
+    /// Begins to read a row group without waiting for it. `None` where `read` is as good.
+    fn fetch(&self, group: RowGroupId) -> Option<Fetch> {
+        let _ = group;
+        None
+    }
+
+    /// What was fetched over the network; `None` where nothing is.
+    fn remote_metrics(&self) -> Option<RemoteMetrics> {
+        None
+    }
 
     /// Number of samples over all row groups.
     fn num_samples(&self) -> u64 {
@@ -77,40 +120,4 @@ impl RowGroup {
     pub fn encoded(&self, row: u32) -> &[u8] {
         self.images.value(row as usize)
     }
-}
-
-/// A row group that cannot be read. Always fatal: a data set that changes under a run is not a bad sample.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SourceError {
-    /// The file cannot be opened or read.
-    #[error("cannot read shard {}", shard.display())]
-    Io {
-        /// The shard.
-        shard: PathBuf,
-        /// The cause.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file is not the Parquet file that the manifest describes.
-    #[error("shard {} row group {row_group}: {problem}", shard.display())]
-    Damaged {
-        /// The shard.
-        shard: PathBuf,
-        /// Row group within the shard.
-        row_group: u32,
-        /// What was found and what was expected.
-        problem: String,
-    },
-    /// The Parquet reader refused it.
-    #[error("shard {} row group {row_group} is not readable Parquet", shard.display())]
-    Parquet {
-        /// The shard.
-        shard: PathBuf,
-        /// Row group within the shard.
-        row_group: u32,
-        /// The cause.
-        #[source]
-        source: ::parquet::errors::ParquetError,
-    },
 }

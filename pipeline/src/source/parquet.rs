@@ -1,10 +1,14 @@
 //! Row groups from the shards of one split.
 //!
-//! A row group is read with one positioned read of its byte range, so any number of threads may read at
-//! once, and image bytes stay where they were read: the Arrow views point into that one buffer.
+//! A row group is read with one positioned read of its byte range (one range request where it is remote), so
+//! any number of threads may read at once, and image bytes stay where they were read: the Arrow views point into
+//! that one buffer.
+
+mod remote;
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -21,49 +25,29 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::rows::{self, COLUMNS, RowFacts};
-use super::{RowGroup, RowGroupInfo, Source, SourceError};
-use crate::manifest::{Manifest, ManifestError, ShardRowGroup};
+use super::{Fetch, OpenError, RowGroup, RowGroupInfo, Source, SourceError};
+use crate::manifest::{Manifest, ShardRowGroup};
+use crate::remote::{RemoteMetrics, RemoteOptions, RemoteUrl};
 use crate::sample::{RowGroupId, SampleId};
+use remote::RemoteShards;
 
-/// A split that cannot be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The manifest is missing or wrong.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// A shard of the manifest is not there.
-    #[error("shard {} is missing: its manifest lists it; copy it again or write the data set anew", shard.display())]
-    MissingShard {
-        /// The shard.
-        shard: PathBuf,
-    },
-    /// A shard is not as long as the manifest says.
-    #[error(
-        "shard {} is {found} bytes long, its manifest says {expected}: it was cut off or replaced",
-        shard.display()
-    )]
-    ShardSize {
-        /// The shard.
-        shard: PathBuf,
-        /// Length of the file in bytes.
-        found: u64,
-        /// Length in the manifest.
-        expected: u64,
-    },
-    /// A shard cannot be looked at.
-    #[error("cannot read shard {}", shard.display())]
-    Io {
-        /// The shard.
-        shard: PathBuf,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
-}
+/// All columns but the images.
+const FACTS: &[&str] = COLUMNS.split_at(1).1;
 
 /// The Parquet shards of one split.
 pub struct ParquetSource {
+    split: Arc<Split>,
+    files: Files,
+}
+
+/// How the bytes of shards are had.
+enum Files {
+    Local,
+    Remote(Box<RemoteShards>),
+}
+
+/// What is known of a split, and how its bytes become rows.
+struct Split {
     manifest: Manifest,
     groups: Vec<RowGroupInfo>,
     /// Shard and row group within it, by [`RowGroupId`].
@@ -72,6 +56,7 @@ pub struct ParquetSource {
 }
 
 struct ShardFile {
+    /// Or its URL.
     path: PathBuf,
     /// Read when the first of its row groups is asked for.
     footer: OnceLock<ArrowReaderMetadata>,
@@ -84,54 +69,105 @@ impl ParquetSource {
     /// # Errors
     /// If the manifest cannot be used, or a shard is missing or has another length.
     pub fn open(split_dir: &Path) -> Result<Self, OpenError> {
-        let manifest = Manifest::read(split_dir)?;
-        let (mut groups, mut places, mut shards) = (Vec::new(), Vec::new(), Vec::new());
-        let mut first_sample = 0;
-        for (index, shard) in manifest.shards.iter().enumerate() {
-            let path = split_dir.join(&shard.file);
-            match std::fs::metadata(&path) {
-                Ok(found) if found.len() == shard.bytes => {}
+        let split = Split::new(Manifest::read(split_dir)?, |file| split_dir.join(file));
+        for (listed, ShardFile { path, .. }) in split.manifest.shards.iter().zip(&split.shards) {
+            let shard = path.clone();
+            match std::fs::metadata(path) {
+                Ok(found) if found.len() == listed.bytes => {}
                 Ok(found) => {
-                    return Err(OpenError::ShardSize {
-                        shard: path,
-                        found: found.len(),
-                        expected: shard.bytes,
-                    });
+                    let (found, expected) = (found.len(), listed.bytes);
+                    return Err(OpenError::ShardSize { shard, found, expected });
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Err(OpenError::MissingShard { shard: path });
+                    return Err(OpenError::MissingShard { shard });
                 }
-                Err(source) => return Err(OpenError::Io { shard: path, source }),
+                Err(source) => return Err(OpenError::Io { path: shard, source }),
             }
-            for (number, &ShardRowGroup { rows, bytes }) in shard.row_groups.iter().enumerate() {
-                groups.push(RowGroupInfo { first_sample: SampleId(first_sample), rows, bytes });
-                places.push((index as u32, number as u32));
-                first_sample += rows; // the manifest was validated: the sum fits
-            }
-            shards.push(ShardFile { path, footer: OnceLock::new() });
         }
-        Ok(Self { manifest, groups, places, shards })
+        Ok(Self { split: Arc::new(split), files: Files::Local })
+    }
+
+    /// Opens the split behind `url`: fetches its manifest. Shards are fetched as they are needed, row group by
+    /// row group.
+    ///
+    /// # Errors
+    /// If the manifest cannot be fetched or used, or the cache cannot be made.
+    pub fn open_remote(url: &RemoteUrl, options: &RemoteOptions) -> Result<Self, OpenError> {
+        let (manifest, shards) = RemoteShards::open(url, options)?;
+        let split = Split::new(manifest, |file| url.join(file).to_path());
+        Ok(Self { split: Arc::new(split), files: Files::Remote(Box::new(shards)) })
     }
 
     /// What the manifest says.
     pub fn manifest(&self) -> &Manifest {
-        &self.manifest
+        &self.split.manifest
+    }
+
+    /// Whether its shards lie behind a URL.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.files, Files::Remote(_))
     }
 
     /// Shard file and row group within it, for messages.
     pub fn place(&self, group: RowGroupId) -> Option<(&Path, u32)> {
-        let &(shard, number) = self.places.get(group.0 as usize)?;
-        Some((&self.shards[shard as usize].path, number))
+        self.split.place(group)
     }
 
-    /// Reads what is known of the rows of a group, without the images: for looking at a large data set.
+    /// Length of a shard's file as it lies there now.
+    ///
+    /// # Errors
+    /// If it is not there or cannot be looked at.
+    pub fn shard_length(&self, shard: usize) -> Result<u64, SourceError> {
+        let path = &self.split.shards[shard].path;
+        match &self.files {
+            Files::Local => std::fs::metadata(path)
+                .map(|file| file.len())
+                .map_err(|source| SourceError::Io { shard: path.clone(), source }),
+            Files::Remote(remote) => remote.shard_length(&self.split, shard),
+        }
+    }
+
+    /// Reads what is known of the rows of a group, without the images: for looking at a large data set. Of a
+    /// remote one only these columns are fetched, which the manifest has no digest of.
     ///
     /// # Errors
     /// As [`Source::read`].
     pub fn read_facts(&self, group: RowGroupId) -> Result<RowFacts, SourceError> {
-        let batch = self.batch(group, &COLUMNS[1..])?;
-        rows::facts(&batch, self.manifest.classes.len())
-            .map_err(|problem| self.damaged(group, problem))
+        let batch = match &self.files {
+            Files::Local => self.split.read_local(group, FACTS)?,
+            Files::Remote(remote) => remote.read_columns(&self.split, group, FACTS)?,
+        };
+        rows::facts(&batch, self.split.manifest.classes.len())
+            .map_err(|problem| self.split.damaged(group, problem))
+    }
+}
+
+impl Split {
+    fn new(manifest: Manifest, path: impl Fn(&str) -> PathBuf) -> Self {
+        let (mut groups, mut places, mut shards) = (Vec::new(), Vec::new(), Vec::new());
+        let mut first_sample = 0;
+        for (index, shard) in manifest.shards.iter().enumerate() {
+            for (number, &ShardRowGroup { rows, bytes, .. }) in shard.row_groups.iter().enumerate()
+            {
+                groups.push(RowGroupInfo { first_sample: SampleId(first_sample), rows, bytes });
+                places.push((index as u32, number as u32));
+                first_sample += rows; // the manifest was validated: the sum fits
+            }
+            shards.push(ShardFile { path: path(&shard.file), footer: OnceLock::new() });
+        }
+        Self { manifest, groups, places, shards }
+    }
+
+    fn place(&self, group: RowGroupId) -> Option<(&Path, u32)> {
+        let &(shard, number) = self.places.get(group.0 as usize)?;
+        Some((&self.shards[shard as usize].path, number))
+    }
+
+    /// Shard and row group within it.
+    fn numbers(&self, group: RowGroupId) -> Result<(u32, u32), SourceError> {
+        self.places.get(group.0 as usize).copied().ok_or_else(|| {
+            self.damaged(group, format!("the split has {} row groups", self.places.len()))
+        })
     }
 
     fn damaged(&self, group: RowGroupId, problem: String) -> SourceError {
@@ -141,17 +177,24 @@ impl ParquetSource {
     }
 
     /// The given columns of one row group, with one read of the bytes that they span.
-    fn batch(&self, group: RowGroupId, columns: &[&str]) -> Result<RecordBatch, SourceError> {
-        let Some(&(shard, row_group)) = self.places.get(group.0 as usize) else {
-            let problem = format!("the split has {} row groups", self.places.len());
-            return Err(self.damaged(group, problem));
-        };
+    fn read_local(&self, group: RowGroupId, columns: &[&str]) -> Result<RecordBatch, SourceError> {
+        let (shard, row_group) = self.numbers(group)?;
         let path = &self.shards[shard as usize].path;
         let io = |source| SourceError::Io { shard: path.clone(), source };
-        let parquet = |source| SourceError::Parquet { shard: path.clone(), row_group, source };
-        let damaged = |problem| self.damaged(group, problem);
+        if self.shards[shard as usize].footer.get().is_none() {
+            self.read_footer(shard, row_group, &File::open(path).map_err(io)?)?;
+        }
+        let span = self.span(group, columns)?;
+        // Files are opened for each read: a data set may have more shards than a process may have files.
+        let mut bytes = vec![0; (span.end - span.start) as usize];
+        File::open(path).and_then(|file| file.read_exact_at(&mut bytes, span.start)).map_err(io)?;
+        self.batch(group, columns, span.start, bytes.into())
+    }
 
-        let footer = self.footer(shard, row_group)?;
+    /// The place of columns of a row group in its file. The footer was read.
+    fn span(&self, group: RowGroupId, columns: &[&str]) -> Result<Range<u64>, SourceError> {
+        let (shard, row_group) = self.numbers(group)?;
+        let footer = self.footer(group, shard)?;
         let mask = ProjectionMask::columns(footer.parquet_schema(), columns.iter().copied());
         let chunks = footer.metadata().row_group(row_group as usize);
         let (mut start, mut end) = (u64::MAX, 0);
@@ -164,12 +207,27 @@ impl ParquetSource {
         }
         let listed = self.manifest.shards[shard as usize].bytes;
         if start > end || end > listed {
-            return Err(damaged(format!("its columns lie at {start}..{end} of {listed} bytes")));
+            let problem = format!("its columns lie at {start}..{end} of {listed} bytes");
+            return Err(self.damaged(group, problem));
         }
-        // Files are opened for each read: a data set may have more shards than a process may have files.
-        let mut bytes = vec![0; (end - start) as usize];
-        File::open(path).and_then(|file| file.read_exact_at(&mut bytes, start)).map_err(io)?;
-        let range = FileRange { start, bytes: bytes.into(), file_bytes: listed };
+        Ok(start..end)
+    }
+
+    /// Columns of a row group from the bytes of its file that begin at `start`. The footer was read.
+    fn batch(
+        &self,
+        group: RowGroupId,
+        columns: &[&str],
+        start: u64,
+        bytes: Bytes,
+    ) -> Result<RecordBatch, SourceError> {
+        let (shard, row_group) = self.numbers(group)?;
+        let path = &self.shards[shard as usize].path;
+        let parquet = |source| SourceError::Parquet { shard: path.clone(), row_group, source };
+        let footer = self.footer(group, shard)?;
+        let mask = ProjectionMask::columns(footer.parquet_schema(), columns.iter().copied());
+        let file_bytes = self.manifest.shards[shard as usize].bytes;
+        let range = FileRange { start, bytes, file_bytes };
         let rows = self.groups[group.0 as usize].rows;
         let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(range, footer.clone())
             .with_row_groups(vec![row_group as usize])
@@ -182,20 +240,33 @@ impl ParquetSource {
             .transpose()
             .map_err(|error| parquet(ParquetError::from(error)))?
             .filter(|batch| batch.num_rows() == rows as usize)
-            .ok_or_else(|| damaged(format!("it does not hold its {rows} rows")))
+            .ok_or_else(|| self.damaged(group, format!("it does not hold its {rows} rows")))
     }
 
-    fn footer(&self, shard: u32, row_group: u32) -> Result<&ArrowReaderMetadata, SourceError> {
+    /// Rows from all columns that are read.
+    fn row_group(&self, group: RowGroupId, batch: &RecordBatch) -> Result<RowGroup, SourceError> {
+        let info = self.groups[group.0 as usize];
+        rows::row_group(group, info, batch, self.manifest.classes.len())
+            .map_err(|problem| self.damaged(group, problem))
+    }
+
+    fn footer(&self, group: RowGroupId, shard: u32) -> Result<&ArrowReaderMetadata, SourceError> {
+        let footer = self.shards[shard as usize].footer.get();
+        footer.ok_or_else(|| self.damaged(group, "its footer was not read".to_owned()))
+    }
+
+    /// Reads the footer of a shard and compares it with the manifest.
+    fn read_footer<R: ChunkReader>(
+        &self,
+        shard: u32,
+        row_group: u32,
+        reader: &R,
+    ) -> Result<(), SourceError> {
         let file = &self.shards[shard as usize];
-        if let Some(footer) = file.footer.get() {
-            return Ok(footer);
-        }
         let parquet = |source| SourceError::Parquet { shard: file.path.clone(), row_group, source };
         let damaged =
             |problem| SourceError::Damaged { shard: file.path.clone(), row_group, problem };
-        let opened = File::open(&file.path)
-            .map_err(|source| SourceError::Io { shard: file.path.clone(), source })?;
-        let metadata = ParquetMetaDataReader::new().parse_and_finish(&opened).map_err(parquet)?;
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(reader).map_err(parquet)?;
         let labelled = !self.manifest.classes.is_empty();
         let schema = reading_schema(&metadata, labelled).map_err(parquet)?.map_err(damaged)?;
         let listed = &self.manifest.shards[shard as usize].row_groups;
@@ -223,7 +294,8 @@ impl ParquetSource {
         let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
         let footer = ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(parquet)?;
         // Another thread may have been faster; both footers say the same.
-        Ok(file.footer.get_or_init(|| footer))
+        file.footer.get_or_init(|| footer);
+        Ok(())
     }
 }
 
@@ -259,26 +331,54 @@ fn reading_schema(
 
 impl Source for ParquetSource {
     fn row_groups(&self) -> &[RowGroupInfo] {
-        &self.groups
+        &self.split.groups
     }
 
     fn digest(&self) -> &str {
-        &self.manifest.digest
+        &self.split.manifest.digest
     }
 
     fn classes(&self) -> &[String] {
-        &self.manifest.classes
+        &self.split.manifest.classes
     }
 
     fn max_pixels(&self) -> u64 {
-        self.manifest.sizes.max_pixels
+        self.split.manifest.sizes.max_pixels
+    }
+
+    fn labels(&self, group: RowGroupId) -> Result<Vec<i64>, SourceError> {
+        Ok(self.read_facts(group)?.labels)
     }
 
     fn read(&self, group: RowGroupId) -> Result<RowGroup, SourceError> {
-        let batch = self.batch(group, &COLUMNS)?;
-        let info = self.groups[group.0 as usize];
-        rows::row_group(group, info, &batch, self.manifest.classes.len())
-            .map_err(|problem| self.damaged(group, problem))
+        match &self.files {
+            Files::Local => {
+                let batch = self.split.read_local(group, &COLUMNS)?;
+                self.split.row_group(group, &batch)
+            }
+            Files::Remote(remote) => remote.read(&self.split, group),
+        }
+    }
+
+    fn reads_ahead(&self) -> u32 {
+        match &self.files {
+            Files::Local => 1,
+            Files::Remote(remote) => remote.concurrent_reads(),
+        }
+    }
+
+    fn fetch(&self, group: RowGroupId) -> Option<Fetch> {
+        match &self.files {
+            Files::Local => None,
+            Files::Remote(remote) => Some(remote.fetch(&self.split, group)),
+        }
+    }
+
+    fn remote_metrics(&self) -> Option<RemoteMetrics> {
+        match &self.files {
+            Files::Local => None,
+            Files::Remote(remote) => Some(remote.metrics()),
+        }
     }
 }
 

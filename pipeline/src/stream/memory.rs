@@ -7,16 +7,15 @@ use serde::Serialize;
 use super::{StreamConfig, StreamMode};
 use crate::batch::BatchShape;
 use crate::fetch::held_bytes;
-use crate::order::{Order, OrderSettings};
+use crate::order::{Order, OrderSettings, order};
 use crate::render::Renderer;
 use crate::runtime::PipelineError;
 use crate::source::{RowGroupInfo, Source};
 
-/// Row groups that may be read ahead of need where the budget has room.
+/// Row groups that may be read ahead of need where the budget has room; more where the source likes more.
 const READ_AHEAD_GROUPS: u64 = 4;
-/// Bytes per sample of the epoch orders: one in use, two on the way and one being made, 4 bytes each, and
-/// 16 bytes for the sort.
-const ORDER_BYTES_PER_SAMPLE: u64 = 4 * 4 + 16;
+/// Reader and dispatcher each walk the order of an epoch.
+const ORDER_WALKS: u64 = 2;
 
 /// Resolved figures of a stream, to be printed at start-up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -37,7 +36,7 @@ pub struct MemoryForecast {
     pub keeps_all: bool,
     /// Buffers of the workers.
     pub scratch_bytes: u64,
-    /// Order of the epochs: the one under way and those that follow.
+    /// Orders of the epochs that are read and shown.
     pub order_bytes: u64,
     /// The budget.
     pub budget_bytes: u64,
@@ -69,7 +68,7 @@ impl MemoryForecast {
             resident_groups_bytes: needed_groups_bytes,
             keeps_all: false,
             scratch_bytes: renderer.scratch_bytes(source.max_pixels()),
-            order_bytes: source.num_samples() * ORDER_BYTES_PER_SAMPLE,
+            order_bytes: ORDER_WALKS * order.rows_bytes(),
             budget_bytes: config.memory_budget_bytes,
             workers: renderer.workers(),
         };
@@ -83,7 +82,8 @@ impl MemoryForecast {
         let wanted = if forecast.keeps_all {
             all
         } else {
-            needed_groups_bytes + READ_AHEAD_GROUPS * largest(groups, 1)
+            let ahead = READ_AHEAD_GROUPS.max(source.reads_ahead().into());
+            needed_groups_bytes + ahead * largest(groups, 1)
         };
         forecast.resident_groups_bytes = wanted.min(needed_groups_bytes + left);
         Ok(forecast)
@@ -97,19 +97,21 @@ impl MemoryForecast {
     /// What to change so that the stream fits.
     fn remedy(&self, config: &StreamConfig, groups: &[RowGroupInfo]) -> String {
         let mut ways = vec![format!("raise memory_budget_bytes to {}", self.total_bytes())];
-        let fixed = self.total_bytes() - self.resident_groups_bytes;
-        let for_groups = self.budget_bytes.saturating_sub(fixed);
+        let fixed = self.total_bytes() - self.resident_groups_bytes - self.order_bytes;
         if config.order != OrderSettings::Sequential {
             // One row group more than the window is wide may be in use at once.
-            let window = (1..self.needed_groups)
-                .rev()
-                .find(|&window| largest(groups, window + 1) <= for_groups);
+            let window = (1..self.needed_groups).rev().find(|&window| {
+                let settings = OrderSettings::Window { row_groups: window };
+                let order = order(settings, groups, config.seed);
+                let order_bytes = ORDER_WALKS * order.rows_bytes();
+                fixed + order_bytes + largest(groups, window + 1) <= self.budget_bytes
+            });
             match window {
                 Some(window) => {
                     ways.push(format!("shuffle within a window of {window} row groups"))
                 }
                 None if self.needed_groups > 1 => {
-                    ways.push("write shards with smaller row groups".to_owned());
+                    ways.push("write shards with smaller row groups (smog-tools shard)".to_owned());
                 }
                 None => {}
             }

@@ -26,17 +26,17 @@ fn a_trainer_that_stops_leaves_exactly_as_many_batches_as_there_are_slots() {
             let config = StreamConfig { num_slots, ..config() };
             let mut stream = open(&source(), &config, 0);
             let slots = u64::from(num_slots);
-            eventually("all slots are filled", || stream.metrics().ready_slots == num_slots);
+            eventually("all slots are filled", || stream.metrics().ready_slots() == num_slots);
             thread::sleep(SETTLE);
             assert_eq!(decoded(&stream), slots * 8);
 
             let held = next(&mut stream);
             thread::sleep(SETTLE);
-            assert_eq!(stream.metrics().ready_slots, num_slots - 1);
+            assert_eq!(stream.metrics().ready_slots(), num_slots - 1);
             assert_eq!(decoded(&stream), slots * 8, "a held batch gives no room");
 
             drop(held);
-            eventually("the slot is filled again", || stream.metrics().ready_slots == num_slots);
+            eventually("the slot is filled again", || stream.metrics().ready_slots() == num_slots);
             thread::sleep(SETTLE);
             assert_eq!(decoded(&stream), (slots + 1) * 8);
         }
@@ -59,7 +59,7 @@ fn a_renderer_that_stops_leaves_exactly_the_jobs_of_its_queue_and_one_in_hand() 
         let metrics = stream.metrics();
         // The batch is not finished: its seventh row is in the dispatcher's hand.
         assert_eq!(metrics.stage(FETCH).map(|stage| stage.samples_total), Some(0));
-        assert_eq!(metrics.ready_slots, 0);
+        assert_eq!(metrics.ready_slots(), 0);
         stream.close().expect("no stage fails");
         renderer.jobs.lock().expect("no panic").take();
     });
@@ -86,7 +86,7 @@ fn reading_ahead_stops_at_exactly_what_the_queue_and_one_hand_hold() {
             .expect("it opens");
         let memory = stream.memory();
         assert!(!memory.keeps_all);
-        eventually("all slots are filled", || stream.metrics().ready_slots == 3);
+        eventually("all slots are filled", || stream.metrics().ready_slots() == 3);
         // 24 rows were handed out: three row groups of seven are gone, the fourth is in use, two wait in
         // the queue, and the reader holds one.
         eventually("reading ahead", || source.reads() - before == 7);

@@ -55,35 +55,14 @@ fn a_row_group_that_cannot_be_read_is_the_reason_wherever_it_is() {
 }
 
 #[test]
-fn a_panic_in_the_source_is_the_reason_and_its_message_is_kept() {
-    watched(|| {
-        let source = FaultySource { read: Fault::Panic(4), ..FaultySource::new(source()) };
-        let (stage, cause) = failure(&mut with_source(source));
-        assert_eq!((stage.as_str(), cause.as_str()), ("smog-read", "panicked: the source breaks"));
-    });
-}
-
-#[test]
 fn a_panic_in_the_dispatcher_is_the_reason_and_not_the_orphans_that_it_leaves() {
     watched(|| {
-        for at in [0, 1, 30, 100] {
-            let source = FaultySource { panic_in_fetch: Some(at), ..FaultySource::new(source()) };
-            let (stage, cause) = failure(&mut with_source(source));
-            assert_eq!(
-                (stage.as_str(), cause.as_str()),
-                ("smog-fetch", "panicked: the dispatcher breaks")
-            );
-        }
-    });
-}
-
-#[test]
-fn a_row_group_with_a_row_missing_is_the_reason() {
-    watched(|| {
-        let source = FaultySource { short: true, ..FaultySource::new(source()) };
+        let source = FaultySource { panic_in_fetch: true, ..FaultySource::new(source()) };
         let (stage, cause) = failure(&mut with_source(source));
-        assert_eq!(stage, "smog-read");
-        assert!(cause.ends_with("has 6 rows, 7 were expected"), "{cause}");
+        assert_eq!(
+            (stage.as_str(), cause.as_str()),
+            ("smog-fetch", "panicked: the dispatcher breaks")
+        );
     });
 }
 
@@ -191,23 +170,6 @@ fn fifty_streams_opened_and_closed_leave_no_thread_and_no_memory() {
         (0..50).for_each(|round| cycle(round % 4));
         let grown = resident_bytes().saturating_sub(before);
         assert!(grown < 8 << 20, "grown by {grown} bytes");
-    });
-}
-
-#[test]
-fn memory_stays_flat_over_fifty_epochs() {
-    watched(|| {
-        let mut stream = open(&source(), &config(), 0);
-        let mut epochs = |count: u64| {
-            for _ in 0..count * stream.steps_per_epoch() {
-                next(&mut stream);
-            }
-        };
-        epochs(5);
-        let before = resident_bytes();
-        epochs(50);
-        let grown = resident_bytes().saturating_sub(before);
-        assert!(grown < 4 << 20, "grown by {grown} bytes");
     });
 }
 

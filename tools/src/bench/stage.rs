@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use serde::Serialize;
 use smog_pipeline::augment::SamplePlan;
-use smog_pipeline::codec::{Pixels, decoder};
+use smog_pipeline::codec::{DecodeRequest, Pixels, decoder};
 use smog_pipeline::draw::{Domain, Draw};
 use smog_pipeline::render::sample::{RenderTimings, RowViews, SampleRenderer};
 use smog_pipeline::sample::{Ordinal, RowGroupId, SampleId, SampleKey};
@@ -24,6 +24,7 @@ Examples:
   smog-tools bench stage decode --data imagenet-shards --workers 1,2,4
   smog-tools bench stage decode --data imagenet-shards --decoder zune-jpeg
   smog-tools bench stage augment --data imagenet-shards --preset 2x224+4x96
+  smog-tools bench stage sample --data imagenet-shards --preset smog
   smog-tools bench stage fetch --data imagenet-shards")]
 pub(super) struct Args {
     /// Which stage
@@ -41,6 +42,8 @@ enum Stage {
     Decode,
     /// Pixels to views
     Augment,
+    /// Encoded bytes to views, as a worker does it: decodes what the views show and makes them
+    Sample,
     /// Shards to row groups
     Fetch,
 }
@@ -73,7 +76,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let source = args.common.source()?;
     let groups = match args.stage {
         Stage::Fetch => Vec::new(),
-        Stage::Decode | Stage::Augment => load(&*source, args.images)?,
+        Stage::Decode | Stage::Augment | Stage::Sample => load(&*source, args.images)?,
     };
     for (index, &workers) in args.common.workers.iter().enumerate() {
         let figures = measure(args, &source, &groups, workers)?;
@@ -117,7 +120,9 @@ fn measure(
                 scope.spawn(move || -> anyhow::Result<()> {
                     match args.stage {
                         Stage::Decode => decode(args, groups, worker, totals, stop),
-                        Stage::Augment => augment(args, groups, worker, totals, stop),
+                        Stage::Augment | Stage::Sample => {
+                            render(args, groups, worker, totals, stop)
+                        }
                         Stage::Fetch => return fetch(args, &**source, worker, totals, stop),
                     }
                     Ok(())
@@ -174,7 +179,12 @@ fn decode(args: &Args, groups: &[RowGroup], worker: u32, totals: &Totals, stop: 
         }
         let encoded = group.encoded(row);
         let started = Instant::now();
-        match decoder.decode(encoded, &group.metas[row as usize], 1, &mut pixels) {
+        match decoder.decode(
+            encoded,
+            &group.metas[row as usize],
+            &DecodeRequest::WHOLE,
+            &mut pixels,
+        ) {
             Ok(()) => {
                 let area = u64::from(pixels.width) * u64::from(pixels.height);
                 totals.add(1, encoded.len() as u64, area, started.elapsed().as_nanos() as u64);
@@ -195,7 +205,8 @@ impl RowViews for Buffers {
     }
 }
 
-fn augment(args: &Args, groups: &[RowGroup], worker: u32, totals: &Totals, stop: &AtomicBool) {
+/// Renders whole samples, and counts the time of the stage that was asked for.
+fn render(args: &Args, groups: &[RowGroup], worker: u32, totals: &Totals, stop: &AtomicBool) {
     let settings = args.common.render();
     let recipe = &args.common.preset.recipe;
     let side = |size: &u32| 3 * (*size as usize) * (*size as usize);
@@ -216,7 +227,15 @@ fn augment(args: &Args, groups: &[RowGroup], worker: u32, totals: &Totals, stop:
         recipe.draw(args.common.seed, &key, &settings.displayed(meta), &mut plan);
         let mut timings = RenderTimings::default();
         match renderer.render(group.encoded(row), meta, &plan, &mut views, &mut timings) {
-            Ok(()) => totals.add(1, 0, recipe.bytes_per_sample() / 3, timings.augment_nanos),
+            Ok(()) => {
+                let (bytes, nanos) = match args.stage {
+                    Stage::Sample => {
+                        (group.encoded(row).len(), timings.decode_nanos + timings.augment_nanos)
+                    }
+                    _ => (0, timings.augment_nanos),
+                };
+                totals.add(1, bytes as u64, recipe.bytes_per_sample() / 3, nanos);
+            }
             Err(_) => {
                 totals.refused.fetch_add(1, Ordering::Relaxed);
             }
@@ -249,6 +268,9 @@ fn print_row(args: &Args, figures: &Figures, first: bool) {
         let what = match args.stage {
             Stage::Decode => format!("decode with {}", args.common.decoder),
             Stage::Augment => format!("augment to {}", args.common.preset),
+            Stage::Sample => {
+                format!("decode with {} and augment to {}", args.common.decoder, args.common.preset)
+            }
             Stage::Fetch => {
                 "fetch, row groups at random (from the page cache where they fit)".to_owned()
             }

@@ -1,6 +1,7 @@
 //! The views of a bench, as typed.
 
 use std::fmt;
+use std::fs;
 use std::str::FromStr;
 
 use smog_pipeline::augment::{Recipe, ViewRecipe};
@@ -22,18 +23,25 @@ impl FromStr for Views {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let recipe = match Recipe::preset(text) {
-            Some(recipe) => recipe,
-            None => counted(text).ok_or_else(|| {
+        let recipe = if text.ends_with(".json") {
+            from_file(text)?
+        } else {
+            Recipe::preset(text).or_else(|| counted(text)).ok_or_else(|| {
                 format!(
-                    "expected counts and sides such as 2x224+4x96, or one of {}",
+                    "expected counts and sides such as 2x224+4x96, a recipe's file.json, or one of {}",
                     Recipe::PRESETS.join(", ")
                 )
-            })?,
+            })?
         };
         recipe.validate().map_err(|error| error.to_string())?;
         Ok(Self { text: text.to_owned(), recipe })
     }
+}
+
+/// A recipe in full, so that other programs can be given the very same one.
+fn from_file(path: &str) -> Result<Recipe, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
+    serde_json::from_str(&text).map_err(|error| format!("{path} is not a recipe: {error}"))
 }
 
 /// `2x224+4x96`: the large views of the recipe `smog` in turn, then small ones.
@@ -68,6 +76,31 @@ mod tests {
         assert_eq!(recipe.view_sizes(), [160, 160, 160, 96, 96, 96, 96]);
         assert_eq!(recipe.num_large(), 3);
         assert_eq!("1x64".parse::<Views>().expect("one view").recipe.num_views(), 1);
+    }
+
+    #[test]
+    fn the_recipes_that_the_peers_get_are_ours() {
+        let read = |name: &str| {
+            let path = format!("{}/../benches/peers/recipes/{name}", env!("CARGO_MANIFEST_DIR"));
+            path.parse::<Views>().expect("a recipe").recipe
+        };
+        let smog = "2x224+4x96".parse::<Views>().expect("two kinds").recipe;
+        assert_eq!(read("smog_views.json"), smog);
+        let one = read("one_view.json");
+        assert_eq!(one.view_sizes(), [224]);
+        let view = &one.views[0];
+        assert!(view.jitter.is_none() && view.blur.is_none() && view.solarize.is_none());
+    }
+
+    #[test]
+    fn a_recipe_file_that_is_not_there_or_wrong_is_named() {
+        let missing = "/nonexistent/views.json".parse::<Views>().expect_err("missing");
+        assert!(missing.contains("/nonexistent/views.json"), "{missing}");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("views.json");
+        fs::write(&path, r#"{"views": [{"size": 224, "crops": {}}]}"#).expect("written");
+        let wrong = path.to_str().expect("UTF-8").parse::<Views>().expect_err("wrong");
+        assert!(wrong.contains("views.json") && wrong.contains("crops"), "{wrong}");
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use smog_pipeline::sample::{ImageFormat, RowGroupId};
-use smog_pipeline::source::{ParquetSource, Source as _, SourceError};
+use smog_pipeline::codec::probe;
+use smog_pipeline::sample::{ImageFormat, ImageMeta, RowGroupId};
+use smog_pipeline::source::{ParquetSource, Source, SourceError};
 
 use crate::progress::Progress;
 
@@ -24,38 +25,86 @@ pub(super) struct Figures {
     ascending: u64,
     same_class: u64,
     last: Option<(i64, String)>,
+    /// Images whose header cannot be read.
+    pub(super) unreadable: u64,
+    /// Smallest and largest width and height.
+    pub(super) width: [u32; 2],
+    pub(super) height: [u32; 2],
+    pub(super) pixels: u64,
+    pub(super) max_bytes: u32,
 }
 
 impl Figures {
     /// Reads all rows but their images.
     pub(super) fn gather(source: &ParquetSource, progress: &Progress) -> Result<Self, SourceError> {
         let mut figures = Self::default();
-        progress.start("rows", source.num_samples(), source.num_samples());
+        progress.start("rows", "images", source.num_samples(), source.num_samples());
         for index in 0..source.row_groups().len() {
             let facts = source.read_facts(RowGroupId(index as u32))?;
             let rows = facts.metas.len() as u64;
-            for (meta, (label, path)) in
-                facts.metas.iter().zip(facts.labels.into_iter().zip(facts.paths))
-            {
-                let format = match meta.format {
-                    ImageFormat::Jpeg => "JPEG",
-                    ImageFormat::Png => "PNG",
-                    ImageFormat::WebP => "WebP",
-                };
-                *figures.formats.entry(format).or_default() += 1;
-                *figures.subsamplings.entry(meta.subsampling.as_str()).or_default() += 1;
-                *figures.components.entry(meta.components).or_default() += 1;
-                figures.progressive += u64::from(meta.progressive);
-                figures.rotated += u64::from(meta.orientation != 1);
-                let short = meta.width.min(meta.height);
-                let bin = SHORT_SIDES.partition_point(|&edge| edge < short);
-                *figures.short_sides.entry(bin).or_default() += 1;
+            facts.metas.iter().for_each(|meta| figures.image(meta));
+            for (label, path) in facts.labels.into_iter().zip(facts.paths) {
                 figures.row(label, path);
             }
             progress.add(rows, rows);
         }
         progress.finish();
         Ok(figures)
+    }
+
+    /// The figures of a source without a manifest: labels of all rows, images of `groups` only, which have to be
+    /// read for that.
+    pub(super) fn look_at(
+        source: &dyn Source,
+        groups: &[RowGroupId],
+        progress: &Progress,
+    ) -> Result<Self, SourceError> {
+        let mut figures = Self::default();
+        progress.start("look at", "row groups", groups.len() as u64, groups.len() as u64);
+        for &group in groups {
+            let group = source.read(group)?;
+            for (row, meta) in (0..).zip(&group.metas) {
+                match probe(group.encoded(row)) {
+                    Ok(_) => figures.image(meta),
+                    Err(_) => figures.unreadable += 1,
+                }
+            }
+            progress.add(1, 1);
+        }
+        progress.finish();
+        for index in 0..source.row_groups().len() {
+            for label in source.labels(RowGroupId(index as u32))? {
+                figures.row(label, String::new());
+            }
+        }
+        Ok(figures)
+    }
+
+    fn image(&mut self, meta: &ImageMeta) {
+        let format = match meta.format {
+            ImageFormat::Jpeg => "JPEG",
+            ImageFormat::Png => "PNG",
+            ImageFormat::WebP => "WebP",
+        };
+        let first = self.formats.is_empty();
+        *self.formats.entry(format).or_default() += 1;
+        *self.subsamplings.entry(meta.subsampling.as_str()).or_default() += 1;
+        *self.components.entry(meta.components).or_default() += 1;
+        self.progressive += u64::from(meta.progressive);
+        self.rotated += u64::from(meta.orientation != 1);
+        let short = meta.width.min(meta.height);
+        let bin = SHORT_SIDES.partition_point(|&edge| edge < short);
+        *self.short_sides.entry(bin).or_default() += 1;
+        for (range, side) in [(&mut self.width, meta.width), (&mut self.height, meta.height)] {
+            *range = if first { [side; 2] } else { [range[0].min(side), range[1].max(side)] };
+        }
+        self.pixels += u64::from(meta.width) * u64::from(meta.height);
+        self.max_bytes = self.max_bytes.max(meta.bytes);
+    }
+
+    /// Images that were looked at and have a header.
+    pub(super) fn num_images(&self) -> u64 {
+        self.formats.values().sum()
     }
 
     fn row(&mut self, label: i64, path: String) {

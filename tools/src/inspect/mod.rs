@@ -1,5 +1,6 @@
 //! `smog-tools inspect`: what is in a data set, without reading its images; and what training sees of some.
 
+mod direct;
 mod figures;
 mod sheet;
 
@@ -8,11 +9,11 @@ use std::process::ExitCode;
 
 use smog_pipeline::manifest::{Manifest, ShardRowGroup};
 use smog_pipeline::order::{OrderSettings, order, shuffle_quality};
-use smog_pipeline::source::{ParquetSource, Source as _};
+use smog_pipeline::source::{Found, Source, find_with};
 
 use crate::progress::Progress;
+use crate::remote::{RemoteArgs, SplitPlace};
 use crate::text;
-use crate::verify::split_folders;
 use figures::Figures;
 
 /// Batch size for which the mixing of the window order is measured.
@@ -27,13 +28,17 @@ const BAR: usize = 40;
 #[command(after_help = "\
 Examples:
   smog-tools inspect imagenet-shards
+  smog-tools inspect s3://bucket/imagenet-shards
   smog-tools inspect imagenet-shards/train --sample 8 --out views.png
   smog-tools inspect cifar-shards/train --sample 12 --preset cifar --out views.png
+  smog-tools inspect 'wds/train-{0000..0146}.tar'
+  smog-tools inspect train-00000-of-00294.parquet
 
 The contact sheet has one row per sample: the image, then every view that training would see of it in the
 given epoch. The same seed gives the same views as a run.")]
 pub(crate) struct Args {
-    /// Folder of a data set, or of one split
+    /// Data set or one split (folder or URL), Parquet files or WebDataset tars
+    #[arg(value_name = "DATA")]
     dir: PathBuf,
     /// Draw the augmented views of so many samples
     #[arg(long, value_name = "N", requires = "out")]
@@ -53,35 +58,53 @@ pub(crate) struct Args {
     /// Print every class
     #[arg(long)]
     all_classes: bool,
+    #[command(flatten)]
+    remote: RemoteArgs,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let folders = split_folders(&args.dir)?;
-    for dir in &folders {
-        inspect(dir, &args)?;
+    match find_with(&args.dir, &args.remote.options())? {
+        Found::Shards(_) | Found::Remote(_) | Found::Folder(_) => {}
+        found => return direct::run(&found, &args),
+    }
+    let places = SplitPlace::all(&args.dir, &args.remote)?;
+    for place in &places {
+        inspect(place, &args)?;
     }
     if let (Some(samples), Some(out)) = (args.sample, &args.out) {
         // Of several splits, training uses the one called `train`.
-        let dir = folders.iter().find(|dir| dir.ends_with("train")).unwrap_or(&folders[0]);
-        let source = ParquetSource::open(dir)?;
-        let choice = sheet::Choice { samples, seed: args.seed, epoch: args.epoch };
-        let drawn = sheet::write(&source, &args.preset, choice, out)?;
-        tell(&format!("Wrote the views of {drawn} samples to {}", out.display()));
+        let place = places.iter().find(|place| place.name() == "train").unwrap_or(&places[0]);
+        draw_sheet(&place.open()?, samples, out, &args)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn inspect(dir: &Path, args: &Args) -> anyhow::Result<()> {
-    let source = ParquetSource::open(dir)?;
+/// Writes the contact sheet.
+fn draw_sheet(source: &dyn Source, samples: u32, out: &Path, args: &Args) -> anyhow::Result<()> {
+    let choice = sheet::Choice { samples, seed: args.seed, epoch: args.epoch };
+    let drawn = sheet::write(source, &args.preset, choice, out)?;
+    tell(&format!("Wrote the views of {drawn} samples to {}", out.display()));
+    Ok(())
+}
+
+fn inspect(place: &SplitPlace, args: &Args) -> anyhow::Result<()> {
+    let source = place.open()?;
     let manifest = source.manifest();
     let progress = Progress::new();
     let figures = Figures::gather(&source, &progress)?;
-    tell(&format!("{} ({})", manifest.split, dir.display()));
+    tell(&format!("{} ({place})", manifest.split));
     content(manifest);
     images(manifest, &figures);
     histogram("short side in pixels", &figures.short_sides());
-    classes(manifest, &figures, args.all_classes);
+    classes(&manifest.classes, &figures, args.all_classes);
+    row(
+        "stored order",
+        &format!(
+            "{:.1}% of neighbours ascend by name (shuffled 50%, sorted 100%)",
+            figures.ascending_share() * 100.0
+        ),
+    );
     mixing(&source, &figures, args.seed);
     tell("");
     Ok(())
@@ -144,18 +167,23 @@ fn images(manifest: &Manifest, figures: &Figures) {
         ),
     );
     row("longest", &text::bytes(sizes.max_bytes));
+    kinds(figures, manifest.num_samples);
+}
+
+/// Kinds of images, of so many.
+fn kinds(figures: &Figures, total: u64) {
     let shares = |counts: &[(String, u64)]| {
         counts
             .iter()
-            .map(|(name, number)| format!("{name} {}", share(*number, manifest.num_samples)))
+            .map(|(name, number)| format!("{name} {}", share(*number, total)))
             .collect::<Vec<_>>()
             .join(", ")
     };
     row("formats", &shares(&figures.formats()));
     row("subsampling", &shares(&figures.subsamplings()));
     row("components", &shares(&figures.components()));
-    row("progressive", &share(figures.progressive, manifest.num_samples));
-    row("EXIF rotated", &share(figures.rotated, manifest.num_samples));
+    row("progressive", &share(figures.progressive, total));
+    row("EXIF rotated", &share(figures.rotated, total));
 }
 
 fn share(number: u64, total: u64) -> String {
@@ -177,24 +205,24 @@ fn histogram(title: &str, bins: &[(String, u64)]) {
     }
 }
 
-fn classes(manifest: &Manifest, figures: &Figures, all: bool) {
-    if manifest.classes.is_empty() {
+fn classes(names: &[String], figures: &Figures, all: bool) {
+    if names.is_empty() {
         row("classes", "no labels");
         return;
     }
-    let counts = figures.classes(manifest.classes.len());
+    let counts = figures.classes(names.len());
     let (least, most) =
         (counts.iter().min().copied().unwrap_or(0), counts.iter().max().copied().unwrap_or(0));
     row(
         "classes",
         &format!(
             "{} with {} to {} images",
-            text::count(manifest.classes.len() as u64),
+            text::count(names.len() as u64),
             text::count(least),
             text::count(most)
         ),
     );
-    let bins: Vec<(String, u64)> = manifest.classes.iter().cloned().zip(counts.clone()).collect();
+    let bins: Vec<(String, u64)> = names.iter().cloned().zip(counts.clone()).collect();
     if all || bins.len() <= NAMED_CLASSES {
         histogram("images per class", &bins);
         return;
@@ -218,14 +246,7 @@ fn classes(manifest: &Manifest, figures: &Figures, all: bool) {
 }
 
 /// How well the stored order and the order of training mix.
-fn mixing(source: &ParquetSource, figures: &Figures, seed: u64) {
-    row(
-        "stored order",
-        &format!(
-            "{:.1}% of neighbours ascend by name (shuffled 50%, sorted 100%)",
-            figures.ascending_share() * 100.0
-        ),
-    );
+fn mixing(source: &dyn Source, figures: &Figures, seed: u64) {
     if let Some((found, expected)) = figures.same_class_neighbours() {
         row(
             "",
@@ -239,8 +260,8 @@ fn mixing(source: &ParquetSource, figures: &Figures, seed: u64) {
     let groups = source.row_groups();
     let window = OrderSettings::DEFAULT_WINDOW_ROW_GROUPS;
     let settings = OrderSettings::Window { row_groups: window };
-    let epoch = order(settings, groups, seed).epoch(0);
-    let quality = shuffle_quality(&epoch.samples, groups, QUALITY_BATCH);
+    let rows = order(settings, groups, seed).rows(0, 0);
+    let quality = shuffle_quality(rows, groups, QUALITY_BATCH);
     let mut sizes: Vec<u64> = groups.iter().map(|group| group.bytes).collect();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
     let memory: u64 = sizes.iter().take(window as usize + 1).sum();

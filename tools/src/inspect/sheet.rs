@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use smog_pipeline::augment::{CropBox, Recipe, SamplePlan, ViewPlan};
+use smog_pipeline::augment::{Recipe, SamplePlan, ViewPlan};
+use smog_pipeline::codec::{DecodeRequest, Pixels, decoder};
 use smog_pipeline::draw::{Domain, Draw};
 use smog_pipeline::render::sample::{RenderSettings, RenderTimings, RowViews, SampleRenderer};
 use smog_pipeline::sample::{Ordinal, RowGroupId, SampleId, SampleKey};
-use smog_pipeline::sheet::{Tile, write_sheet};
-use smog_pipeline::source::{ParquetSource, Source as _};
+use smog_pipeline::sheet::{Tile, thumbnail, write_sheet};
+use smog_pipeline::source::Source;
 
 /// Most samples on one sheet.
 const MAX_SAMPLES: u32 = 256;
@@ -21,10 +22,9 @@ pub(super) struct Choice {
     pub(super) epoch: u32,
 }
 
-/// Writes the sheet and says how many samples are on it. Each row begins with the whole image, squeezed
-/// into a square.
+/// Writes the sheet and says how many samples are on it. Each row begins with the whole image.
 pub(super) fn write(
-    source: &ParquetSource,
+    source: &dyn Source,
     preset: &str,
     choice: Choice,
     out: &Path,
@@ -35,6 +35,9 @@ pub(super) fn write(
     recipe.validate()?;
     let settings = RenderSettings::default();
     let mut renderer = SampleRenderer::new(&settings);
+    let mut decoder = decoder(settings.decoder, settings.limits);
+    let mut image = Pixels::default();
+    let side = recipe.view_sizes().into_iter().max().unwrap_or(224);
     let mut plan = SamplePlan::default();
     let mut rows = Vec::new();
     let mut labels = Vec::new();
@@ -46,25 +49,13 @@ pub(super) fn write(
         let key = SampleKey { epoch: choice.epoch, ordinal: Ordinal(0), sample, attempt: 0 };
         let shown = settings.displayed(&meta);
         recipe.draw(choice.seed, &key, &shown, &mut plan);
-        let whole = ViewPlan {
-            size: recipe.view_sizes().into_iter().max().unwrap_or(224),
-            crop: CropBox {
-                x: 0.0,
-                y: 0.0,
-                width: f64::from(shown.width),
-                height: f64::from(shown.height),
-            },
-            flip: false,
-            jitter: None,
-            gray: false,
-            blur: None,
-            solarize: None,
-        };
-        plan.views.insert(0, whole);
+        let encoded = group.encoded(row);
         let mut views = Views::for_plan(&plan);
         renderer
-            .render(group.encoded(row), &meta, &plan, &mut views, &mut RenderTimings::default())
+            .render(encoded, &meta, &plan, &mut views, &mut RenderTimings::default())
+            .and_then(|()| decoder.decode(encoded, &meta, &DecodeRequest::WHOLE, &mut image))
             .with_context(|| format!("cannot show sample {} ({path})", sample.0))?;
+        views.0.insert(0, (side, thumbnail(&image, side)));
         rows.push(views);
         let class = usize::try_from(group.labels[row as usize])
             .ok()
@@ -80,7 +71,7 @@ pub(super) fn write(
 }
 
 /// Distinct samples, drawn by the seed, in ascending order.
-fn chosen(source: &ParquetSource, choice: Choice) -> Vec<SampleId> {
+fn chosen(source: &dyn Source, choice: Choice) -> Vec<SampleId> {
     let total = source.num_samples() as u32; // the manifest was validated: it fits
     let wanted = choice.samples.clamp(1, MAX_SAMPLES).min(total);
     let mut draw = Draw::new(choice.seed, Domain::Selection, [0; 5]);

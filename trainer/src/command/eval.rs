@@ -38,7 +38,8 @@ enum What {
 struct Source {
     /// Run folder
     run: PathBuf,
-    /// Folder of shards or of images, or synthetic:COUNT[:SIDE] [default: the data of the run]
+    /// Shards, images, Parquet files or WebDataset tars: a folder, file or pattern; or synthetic:COUNT[:SIDE] [default:
+    /// the data of the run]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Step of the checkpoint [default: the newest]
@@ -162,7 +163,7 @@ impl Source {
             .or_else(|| config.eval.path.clone())
             .or_else(|| config.data.path.clone());
         let path = path.ok_or(DataError::NotGiven)?;
-        Ok((DataSet::find(&path, &ShardingProgress::new())?, path))
+        Ok((DataSet::find(&path, &config.data.remote(), &ShardingProgress::new())?, path))
     }
 }
 

@@ -19,13 +19,17 @@ use smog_trainer::train::Outcome;
 #[command(after_help = "Examples:\n  \
     smog-trainer run --preset imagenet-resnet50 --data imagenet-shards/\n  \
     smog-trainer run --preset cifar10-resnet18 --data cifar10/ --epochs 8 --set model.encoder.width=16\n  \
-    smog-trainer run --resume runs/cifar10-resnet18-20250101-120000\n\n\
+    smog-trainer run --resume runs/cifar10-resnet18-20250101-120000\n  \
+    smog-trainer run --preset demo --data synthetic:600 --steps 50 --trace trace.json\n\n\
     Settings come in layers: the preset, over it --config, over it --set and the flags that stand for a setting. \
     `smog-trainer presets NAME` prints a preset with comments.\n\
+    --trace shows in ui.perfetto.dev what each thread does and whom it waits for; the file ends after a million events, \
+    so trace a short run.\n\
     The first Ctrl-C finishes the step, saves a checkpoint and leaves with code 75; the second aborts.")]
 pub(crate) struct Args {
-    /// Folder of shards or of images (sharded once into a cache), or synthetic:COUNT[:SIDE]
-    #[arg(long, value_name = "DIR")]
+    /// Shards (folder or URL), Parquet files or WebDataset tars (folder, file or pattern), a folder of images (sharded
+    /// once into a cache), or synthetic:COUNT[:SIDE]
+    #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
     /// Settings that come with the program
     #[arg(long, value_name = "NAME")]
@@ -69,6 +73,9 @@ pub(crate) struct Args {
     /// Save and leave after so many steps, with code 75, as if interrupted
     #[arg(long, value_name = "STEPS")]
     stop_after: Option<u64>,
+    /// Write a trace of all threads, to be opened in ui.perfetto.dev
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
     /// Show errors only
     #[arg(long)]
     quiet: bool,
@@ -90,10 +97,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let mut config = args.settings(resumed.as_deref())?;
     let given = config.data.path.clone().ok_or(DataError::NotGiven).map_err(TrainError::from)?;
     let sharding = ShardingProgress::new();
-    let data = DataSet::find(&given, &sharding).map_err(TrainError::from)?;
+    let remote = config.data.remote();
+    let data = DataSet::find(&given, &remote, &sharding).map_err(TrainError::from)?;
     config.data.path = Some(data.path_of(&given));
     let eval_data = match &config.eval.path {
-        Some(path) => Some(DataSet::find(path, &sharding).map_err(TrainError::from)?),
+        Some(path) => Some(DataSet::find(path, &remote, &sharding).map_err(TrainError::from)?),
         None => None,
     };
     let run_dir = resumed.clone().or_else(|| args.run_dir.clone());

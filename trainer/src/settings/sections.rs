@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use smog_model::{KMeansSettings, ModelConfig, OptimizerConfig};
 use smog_pipeline::augment::Recipe;
-use smog_pipeline::codec::{DecodeLimits, DecoderKind};
+use smog_pipeline::codec::{DamagePolicy, DecodeLimits, DecoderKind};
 use smog_pipeline::order::OrderSettings;
+use smog_pipeline::remote::{CacheOptions, RemoteOptions};
 use smog_pipeline::render::sample::RenderSettings;
 use smog_pipeline::render::{BadSampleLimit, BadSamplePolicy};
 use smog_pipeline::stream::{StreamConfig, StreamMode};
@@ -86,15 +87,40 @@ impl Default for RunSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataSection {
-    /// Folder of shards or of images, or `synthetic:COUNT[:SIDE]`; usually given as `--data`.
+    /// Shards by folder or URL, images by folder, Parquet files or WebDataset tars by folder, file or pattern, or
+    /// `synthetic:COUNT[:SIDE]`; usually given as `--data`.
     pub path: Option<PathBuf>,
     /// Split to train on.
     pub split: String,
+    /// Folder that keeps row groups of data behind a URL; none fetches them anew each epoch.
+    pub cache_dir: Option<PathBuf>,
+    /// Most that it may hold, in MiB.
+    pub cache_mib: u64,
+    /// Row groups that are fetched at the same time.
+    pub concurrent_reads: u32,
 }
 
 impl Default for DataSection {
     fn default() -> Self {
-        Self { path: None, split: "train".to_owned() }
+        Self {
+            path: None,
+            split: "train".to_owned(),
+            cache_dir: None,
+            cache_mib: CacheOptions::DEFAULT_MAX_BYTES >> 20,
+            concurrent_reads: RemoteOptions::default().concurrent_reads,
+        }
+    }
+}
+
+impl DataSection {
+    /// How data behind a URL is read.
+    pub fn remote(&self) -> RemoteOptions {
+        let max_bytes = self.cache_mib.saturating_mul(1 << 20);
+        RemoteOptions {
+            cache: self.cache_dir.clone().map(|dir| CacheOptions { dir, max_bytes }),
+            concurrent_reads: self.concurrent_reads,
+            ..RemoteOptions::default()
+        }
     }
 }
 
@@ -112,6 +138,8 @@ pub struct StreamSection {
     pub apply_exif: bool,
     /// Largest image in pixels.
     pub max_pixels: u64,
+    /// What is done with damaged JPEGs: `refuse` (another sample takes the place) or `fill`.
+    pub damaged: DamagePolicy,
     /// Threads that decode; 0 chooses by device and cores.
     pub workers: u32,
     /// Batches in flight.
@@ -130,6 +158,7 @@ impl Default for StreamSection {
             scaled_decode: false,
             apply_exif: false,
             max_pixels: DecodeLimits::default().max_pixels,
+            damaged: DamagePolicy::default(),
             workers: 0,
             num_slots: StreamConfig::DEFAULT_NUM_SLOTS,
             memory_budget_mib: StreamConfig::DEFAULT_MEMORY_BUDGET_BYTES >> 20,
@@ -143,7 +172,7 @@ impl StreamSection {
     pub fn render(&self) -> RenderSettings {
         RenderSettings {
             decoder: self.decoder,
-            limits: DecodeLimits { max_pixels: self.max_pixels },
+            limits: DecodeLimits { max_pixels: self.max_pixels, damaged: self.damaged },
             scaled_decode: self.scaled_decode,
             apply_exif: self.apply_exif,
         }

@@ -114,6 +114,15 @@ fn the_metrics_say_what_a_run_does() {
         {
             assert!(steps[0][key].is_number(), "{key}");
         }
+        assert!(steps[0]["data_wait_seconds"].is_number());
+        let stream = events(&run, "stream");
+        assert_eq!(stream.len(), 3, "one beside each line of a step");
+        assert_eq!(stream[2]["trainer_batches_total"].as_u64(), Some(10));
+        for key in ["decode_busy_seconds_total", "fetch_queue_occupancy_ratio", "uptime_seconds"] {
+            assert!(stream[2][key].is_number(), "{key}");
+        }
+        let summary = &events(&run, "summary")[0];
+        assert!(summary["slowest_stage"].is_string() && summary["data_wait_ratio"].is_number());
         assert_eq!(events(&run, "checkpoint").len(), 1);
         let end = &events(&run, "end")[0];
         assert_eq!((end["step"].as_u64(), end["finished"].as_bool()), (Some(10), Some(false)));

@@ -197,3 +197,24 @@ fn presets_are_listed_and_printed_with_their_comments() {
     assert!(print(&["demo"]).1.contains("# ours"));
     assert_eq!(print(&["dmo"]).0, Some(2));
 }
+
+#[test]
+fn a_trace_has_the_steps_beside_the_stages_and_is_whole_after_an_interrupt() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, trace) = (dir.path().join("run"), dir.path().join("trace.json"));
+    let mut child =
+        command(&path, &["--steps", "100000", "--set", "schedule.warmup=never", "--trace"])
+            .arg(&trace)
+            .spawn()
+            .unwrap();
+    wait_for(&mut child, &path, "\"step\":3,");
+    signal(&child, "-INT");
+    let output = wait(child);
+    assert_eq!(output.status.code(), Some(75));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("ui.perfetto.dev"));
+    let text = std::fs::read_to_string(&trace).unwrap();
+    let events: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    for name in ["read", "fetch", "decode", "augment", "collate", "take", "trainer"] {
+        assert!(events.iter().any(|event| event["name"] == name), "{name}");
+    }
+}

@@ -26,7 +26,15 @@ pub(crate) struct JpegHeader {
     pub(crate) components: u8,
     pub(crate) colour: JpegColour,
     pub(crate) progressive: bool,
+    /// More than one scan is needed for all pixels: progressive, or components one after another. Decoders then
+    /// keep the coefficients of the whole image.
+    pub(crate) several_scans: bool,
     pub(crate) subsampling: Subsampling,
+    /// Width in pixels of what is coded together: a block where there is one component, else as many beside
+    /// one another as the finest component has.
+    pub(crate) unit_width: u32,
+    /// It brings Huffman tables. Frames of Motion JPEG leave them out and mean those of the standard's annex K.
+    pub(crate) tables: bool,
     orientation: u8,
     exif: bool,
     adobe: bool,
@@ -43,6 +51,7 @@ struct Frame {
     height: u32,
     components: u8,
     subsampling: Subsampling,
+    unit_width: u32,
     progressive: bool,
     /// Identifiers of the first three components.
     ids: [u8; 3],
@@ -54,7 +63,7 @@ impl JpegHeader {
         let cut_off = || damaged("the file ends within the header");
         let mut frame: Option<Frame> = None;
         let (mut exif, mut adobe, mut jfif, mut restart) = (None, None, false, false);
-        let (mut at, mut irregular) = (2, false);
+        let (mut at, mut irregular, mut tables) = (2, false, false);
         loop {
             let offset = memchr_ff(encoded, at).ok_or_else(cut_off)?;
             let marker = *encoded.get(offset + 1).ok_or_else(cut_off)?;
@@ -73,6 +82,7 @@ impl JpegHeader {
                     let Some(frame) = frame else {
                         return Err(damaged("a scan comes before the frame header"));
                     };
+                    let in_scan = encoded.get(offset + 4).copied().ok_or_else(cut_off)?;
                     irregular |= !frame.progressive
                         && scan_parameters(&encoded[offset..])
                             .is_some_and(|found| found != SEQUENTIAL);
@@ -82,7 +92,10 @@ impl JpegHeader {
                         components: frame.components,
                         colour: colour(&frame, jfif, adobe),
                         progressive: frame.progressive,
+                        several_scans: frame.progressive || in_scan < frame.components,
                         subsampling: frame.subsampling,
+                        unit_width: frame.unit_width,
+                        tables,
                         orientation: exif.map_or(1, exif::orientation),
                         exif: exif.is_some(),
                         adobe: adobe.is_some(),
@@ -106,6 +119,7 @@ impl JpegHeader {
                     }
                     frame = Some(parse_frame(marker, segment)?);
                 }
+                0xC4 => tables = true,
                 0xDD => restart = u16_be(segment, 0).is_some_and(|interval| interval > 0),
                 0xE0 if segment.len() >= 14 && segment.starts_with(b"JFIF\0") => {
                     jfif = true;
@@ -166,6 +180,7 @@ impl JpegHeader {
             (self.exif, ImageFlags::EXIF),
             (self.adobe, ImageFlags::ADOBE),
             (self.restart, ImageFlags::RESTART),
+            (self.several_scans, ImageFlags::SCANS),
         ] {
             if set {
                 flags = flags.with(flag);
@@ -246,6 +261,10 @@ fn parse_frame(marker: u8, segment: &[u8]) -> Result<Frame, CodecError> {
         height: height.into(),
         components,
         subsampling: subsampling(&factors[..components.into()]),
+        unit_width: match components {
+            1 => 8,
+            _ => 8 * u32::from(factors.iter().map(|factor| factor.0).max().unwrap_or(1)),
+        },
         progressive: marker == 0xC2,
         ids,
     })

@@ -158,3 +158,28 @@ fn timings_are_summed() {
     renderer.render(&encoded, &meta, &plan, &mut views, &mut timings).unwrap();
     assert!(timings.decode_nanos > once.decode_nanos);
 }
+
+#[test]
+fn views_of_a_part_of_the_image_are_those_of_the_whole() {
+    let encoded = jpeg(300, 200, 3);
+    let meta = probe(&encoded).unwrap();
+    let mut centre = Recipe::center(150, 100);
+    centre.views[0].crop = CropRule::Center { resize: 131 };
+    for recipe in [Recipe::smog(), Recipe::smog().with_small(2, 40), centre] {
+        for (sample, scaled_decode) in (0..40).map(|sample| (sample, sample % 2 == 0)) {
+            let settings = RenderSettings { scaled_decode, ..RenderSettings::default() };
+            let plan = plan_for(&recipe, &settings, &meta, sample);
+            let found = render(&mut SampleRenderer::new(&settings), &encoded, &plan);
+            let max_scale = if scaled_decode { useful_scale(&plan) } else { 1 };
+            let mut whole = Pixels::default();
+            decoder(settings.decoder, settings.limits)
+                .decode(&encoded, &meta, &DecodeRequest { max_scale, region: None }, &mut whole)
+                .unwrap();
+            for (plan, found) in plan.views.iter().zip(found) {
+                let mut expected = vec![0; found.len()];
+                ViewKernels::default().render(&whole, plan, &mut expected);
+                assert!(found == expected, "sample {sample}: {plan:?}");
+            }
+        }
+    }
+}

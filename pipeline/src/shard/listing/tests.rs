@@ -2,7 +2,13 @@ use std::fs::{create_dir_all, write};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::symlink;
 
+use std::fs;
+
 use super::*;
+
+fn scan(path: &Path) -> Result<Listing, ShardError> {
+    Listing::scan(path, &ListOptions::default())
+}
 
 fn tree(files: &[&str]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -21,21 +27,27 @@ fn rows(split: &SplitListing) -> Vec<(String, Option<u32>)> {
 #[test]
 fn class_folders_are_one_split_with_sorted_classes() {
     let dir = tree(&["dog/b.JPG", "dog/a.jpeg", "cat/x.PnG", "cat/deep/y.webp", "cat/notes.txt"]);
-    let listing = Listing::scan(dir.path(), None).unwrap();
+    let listing = scan(dir.path()).unwrap();
     let [split] = &listing.splits[..] else { panic!("{listing:?}") };
     assert_eq!((split.split.as_str(), split.num_other_files), ("train", 1));
     assert_eq!(split.classes, ["cat", "dog"]);
     let expected = [("cat/deep/y.webp", 0), ("cat/x.PnG", 0), ("dog/a.jpeg", 1), ("dog/b.JPG", 1)];
     assert_eq!(rows(split), expected.map(|(path, label)| (path.to_owned(), Some(label))));
     assert_eq!(split.bytes(3), 9);
-    assert_eq!(split.path(3), dir.path().join("dog/b.JPG"));
-    assert_eq!(Listing::scan(dir.path(), Some("birds")).unwrap().splits[0].split, "birds");
+    assert_eq!(split.read(3, 100).unwrap(), b"dog/b.JPG");
+    assert_eq!(
+        Listing::scan(dir.path(), &ListOptions { split: Some("birds"), ..ListOptions::default() })
+            .unwrap()
+            .splits[0]
+            .split,
+        "birds"
+    );
 }
 
 #[test]
 fn splits_share_their_class_numbers_even_where_one_lacks_a_class() {
     let dir = tree(&["val/c/1.jpg", "train/a/1.jpg", "train/c/1.jpg", "test/1.jpg", "extra/1.jpg"]);
-    let listing = Listing::scan(dir.path(), None).unwrap();
+    let listing = scan(dir.path()).unwrap();
     let names: Vec<_> = listing.splits.iter().map(|split| split.split.as_str()).collect();
     assert_eq!(names, ["train", "val", "test"]);
     assert_eq!(listing.splits[0].classes, ["a", "c"]);
@@ -49,7 +61,7 @@ fn splits_share_their_class_numbers_even_where_one_lacks_a_class() {
 #[test]
 fn a_flat_folder_has_no_labels_and_hidden_files_do_not_count() {
     let dir = tree(&["b.jpg", "a.jpg", ".hidden.jpg", ".cache/c.jpg", "empty/readme.md"]);
-    let listing = Listing::scan(dir.path(), None).unwrap();
+    let listing = scan(dir.path()).unwrap();
     assert_eq!(rows(&listing.splits[0]), [("a.jpg".to_owned(), None), ("b.jpg".to_owned(), None)]);
     assert!(listing.splits[0].classes.is_empty());
 }
@@ -57,7 +69,7 @@ fn a_flat_folder_has_no_labels_and_hidden_files_do_not_count() {
 #[test]
 fn an_image_beside_class_folders_is_refused_and_not_lost_in_silence() {
     let dir = tree(&["a/1.jpg", "stray.jpg", "z/1.jpg"]);
-    let split = &Listing::scan(dir.path(), None).unwrap().splits[0];
+    let split = &scan(dir.path()).unwrap().splits[0];
     assert_eq!(split.len(), 2);
     assert_eq!(split.refused.len(), 1);
     assert_eq!(
@@ -71,24 +83,24 @@ fn links_are_followed_and_dangling_or_circular_ones_are_named() {
     let dir = tree(&["real/1.jpg", "store/2.jpg"]);
     symlink("../store/2.jpg", dir.path().join("real/two.jpg")).unwrap();
     symlink("nowhere.jpg", dir.path().join("real/gone.jpg")).unwrap();
-    let split = &Listing::scan(dir.path(), None).unwrap().splits[0];
+    let split = &scan(dir.path()).unwrap().splits[0];
     let paths: Vec<String> = rows(split).into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths, ["real/1.jpg", "real/two.jpg", "store/2.jpg"]);
     assert_eq!(split.bytes(1), 11, "the size is that of the file the link leads to");
     assert_eq!((&*split.refused[0].path, &*split.refused[0].kind), ("real/gone.jpg", "unreadable"));
 
     symlink("..", dir.path().join("real/loop")).unwrap();
-    let message = Listing::scan(dir.path(), None).unwrap_err().to_string();
+    let message = scan(dir.path()).unwrap_err().to_string();
     assert!(message.contains("real/loop") && message.contains("leads back"), "{message}");
 }
 
 #[test]
 fn what_is_no_folder_of_images_says_so() {
     let dir = tree(&["a/readme.md"]);
-    let message = |path: &Path| Listing::scan(path, None).unwrap_err().to_string();
+    let message = |path: &Path| scan(path).unwrap_err().to_string();
     assert!(message(dir.path()).contains("holds no images"));
     assert!(message(&dir.path().join("a/readme.md")).contains("this is a file"));
-    assert!(message(&dir.path().join("b")).contains("no such folder"));
+    assert!(message(&dir.path().join("b")).contains("no such file or folder"));
 }
 
 #[test]
@@ -96,19 +108,19 @@ fn names_that_are_not_utf8_are_read_but_no_class_may_have_one() {
     let dir = tree(&["a/1.jpg"]);
     let odd = std::ffi::OsString::from_vec(b"\xFFodd.jpg".to_vec());
     write(dir.path().join("a").join(&odd), "x").unwrap();
-    let split = &Listing::scan(dir.path(), None).unwrap().splits[0];
-    assert_eq!(split.path(1), dir.path().join("a").join(&odd));
+    let split = &scan(dir.path()).unwrap().splits[0];
+    assert_eq!(split.read(1, 100).unwrap(), b"x");
     assert_eq!(split.stored_path(1), "a/\u{FFFD}odd.jpg");
     let class = dir.path().join(std::ffi::OsString::from_vec(b"\xFE".to_vec()));
     create_dir_all(&class).unwrap();
     write(class.join("2.jpg"), "x").unwrap();
-    assert!(Listing::scan(dir.path(), None).unwrap_err().to_string().contains("not UTF-8"));
+    assert!(scan(dir.path()).unwrap_err().to_string().contains("not UTF-8"));
 }
 
 #[test]
 fn the_digest_changes_with_name_size_and_time_and_with_nothing_else() {
     let dir = tree(&["a/1.jpg", "a/2.jpg", "a/notes.txt"]);
-    let digest = || Listing::scan(dir.path(), None).unwrap().splits[0].digest.clone();
+    let digest = || scan(dir.path()).unwrap().splits[0].digest.clone();
     let first = digest();
     write(dir.path().join("a/notes.txt"), "other notes").unwrap();
     assert_eq!(digest(), first);

@@ -5,6 +5,7 @@ use jpeg_encoder::{ColorType, Encoder};
 
 use super::*;
 use crate::codec::probe;
+use crate::manifest::Digest;
 use crate::shard::{ShardOptions, shard};
 
 /// A folder of class folders with small JPEGs, and the bytes of each file by its path.
@@ -74,6 +75,33 @@ fn every_image_comes_back_byte_for_byte_with_its_label_and_header() {
     assert!(!seen.is_sorted(), "rows are shuffled");
     seen.sort();
     assert_eq!(seen, files);
+}
+
+#[test]
+fn the_manifest_gives_place_and_digest_of_every_row_group() {
+    let (dir, _) = images(&["a", "b"], 30);
+    let split = sharded(dir.path(), &small());
+    let manifest = Manifest::read(&split).unwrap();
+    for shard in &manifest.shards {
+        let file = fs::read(split.join(&shard.file)).unwrap();
+        let footer = shard.footer.unwrap();
+        let spans = shard.row_groups.iter().map(|group| group.span.unwrap()).chain([footer]);
+        for span in spans {
+            let range = span.range();
+            let part = &file[range.start as usize..range.end as usize];
+            assert_eq!(span.blake3, Digest::of(part));
+        }
+        let metadata = ParquetMetaDataReader::new()
+            .parse_and_finish(&Bytes::from(file))
+            .expect("it is a Parquet file");
+        for (found, listed) in metadata.row_groups().iter().zip(&shard.row_groups) {
+            let range = listed.span.unwrap().range();
+            for column in found.columns() {
+                let (start, length) = column.byte_range();
+                assert!(range.contains(&start) && start + length <= range.end);
+            }
+        }
+    }
 }
 
 #[test]
@@ -177,6 +205,6 @@ fn a_flat_folder_has_label_minus_one_and_no_label_column() {
     shard(&flat, &out, &small(), &()).unwrap();
     let source = ParquetSource::open(&out.join("train")).unwrap();
     assert_eq!(source.read(RowGroupId(0)).unwrap().labels, [-1; 5]);
-    let footer = source.footer(0, 0).unwrap();
+    let footer = source.split.footer(RowGroupId(0), 0).unwrap();
     assert!(footer.schema().field_with_name("label").is_err());
 }

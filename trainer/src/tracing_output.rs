@@ -1,0 +1,39 @@
+//! Where spans and warnings go: warnings to standard error, and with `--trace` all spans to a file.
+
+use std::path::Path;
+
+use smog_pipeline::runtime::trace::{MAX_EVENTS, Trace};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Shows warnings from now on, and begins a trace in the file if one is asked for.
+pub(crate) fn start(trace: Option<&Path>) -> anyhow::Result<Option<Trace>> {
+    let (trace, layer) = trace.map(|path| Trace::create(path, MAX_EVENTS)).transpose()?.unzip();
+    let warnings = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .with_filter(LevelFilter::WARN);
+    tracing_subscriber::registry().with(layer).with(warnings).init();
+    Ok(trace)
+}
+
+/// Closes the trace and says what is in it.
+#[expect(clippy::print_stderr, reason = "for the person who asked for the trace")]
+pub(crate) fn finish(trace: Option<Trace>) {
+    let Some(trace) = trace else { return };
+    match trace.finish() {
+        Ok(summary) => {
+            let cut = if summary.was_cut {
+                ", which is all that it may hold: the rest of the run is missing"
+            } else {
+                ""
+            };
+            let events = summary.num_events;
+            eprintln!("trace: {events} events{cut}; open the file in https://ui.perfetto.dev");
+        }
+        Err(error) => eprintln!("warning: {error}: {}", error.source),
+    }
+}
