@@ -119,7 +119,7 @@ class Interop(unittest.TestCase):
             footer = pyarrow.parquet.ParquetFile(shard).metadata
             self.assertGreater(footer.num_row_groups, 1)
             facts = json.loads(footer.metadata[b"smog"])
-            self.assertEqual((facts["version"], facts["rows"]), (1, footer.num_rows))
+            self.assertEqual((facts["version"], facts["rows"]), (2, footer.num_rows))
             for group in range(footer.num_row_groups):
                 columns = [footer.row_group(group).column(i) for i in range(footer.num_columns)]
                 column = next(c for c in columns if c.path_in_schema == "image.bytes")
