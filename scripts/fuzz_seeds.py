@@ -14,7 +14,7 @@ import tarfile
 CLONE = pathlib.Path(__file__).resolve().parent.parent
 FIXTURES = CLONE / "pipeline/tests/fixtures"
 ODD = CLONE.parent / "shared/data/odd-jpegs.tar.xz"
-JPEG_TARGETS = ("turbojpeg", "zune_jpeg", "jpeg_decoder", "header")
+JPEG_TARGETS = ("baseline", "turbojpeg", "zune_jpeg", "jpeg_decoder", "header")
 MAX_BYTES = 64_000
 
 

@@ -38,5 +38,6 @@ pub mod runtime;
 pub mod sample;
 pub mod shard;
 pub mod sheet;
+mod simd;
 pub mod source;
 pub mod stream;

@@ -54,3 +54,15 @@ pub fn decode(kind: DecoderKind, encoded: &[u8]) {
         }
     });
 }
+
+/// Panics unless both give the same pixels, or refuse the image for the same reason.
+pub fn compare(one: DecoderKind, other: DecoderKind, encoded: &[u8]) {
+    let Ok(meta) = probe(encoded) else { return };
+    let [one, other] = [one, other].map(|kind| {
+        let limits = DecodeLimits { max_pixels: max_pixels(), damaged: DamagePolicy::Refuse };
+        let mut pixels = Pixels::default();
+        let mut decoder = decoder(kind, limits);
+        decoder.decode(encoded, &meta, &DecodeRequest::WHOLE, &mut pixels).map(|()| pixels.data)
+    });
+    assert!(one == other, "{:?} and {:?}", one.map(drop), other.map(drop));
+}

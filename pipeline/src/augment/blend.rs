@@ -1,6 +1,6 @@
 //! Multiplication of bytes by a factor in 16-bit fixed point.
 
-use crate::augment::simd::{Simd, kernel};
+use crate::simd::{Simd, kernel};
 
 /// A factor as a multiplier. Products are 16-bit numbers with `frac` bits below the point, as many as fit.
 #[derive(Clone, Copy)]

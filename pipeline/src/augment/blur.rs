@@ -6,12 +6,15 @@
 //! product is rounded down, which is made up for in the last rounding.
 
 use crate::augment::planes::Planes;
-use crate::augment::simd::{Simd, kernel};
+use crate::simd::{Simd, kernel};
 
 /// Bits below the point: the sum of two values, 2 * 255 * 64, still fits 15 bits.
 const FRAC: u32 = 6;
 /// Weights are cut off at this many standard deviations; what is left out weighs 0.3%.
 const CUT: f32 = 3.0;
+/// Values that are made together. Lines are as long as a multiple of it, since the compiler does what is left over one by
+/// one, and that takes as long as all the others.
+const LANES: usize = 32;
 /// Up to this radius (a standard deviation of 2) the loops over weights are unrolled.
 const UNROLLED: usize = 6;
 
@@ -36,8 +39,9 @@ impl Blur {
         if radius == 0 {
             return;
         }
-        padded.resize(side + 2 * radius, 0);
-        rows.resize(side * side, 0);
+        let stride = side.next_multiple_of(LANES);
+        padded.resize(stride + 2 * radius, 0);
+        rows.resize(stride * side, 0);
         for plane in planes.each() {
             blur_plane(simd, plane, side, weights, padded, rows);
         }
@@ -88,7 +92,9 @@ fn both_passes<const RADIUS: usize>(
     rows: &mut [u16],
 ) {
     let radius = weights.len() - 1;
-    for (row, out) in plane.chunks_exact(side).zip(rows.chunks_exact_mut(side)) {
+    // What lies between `side` and `stride` is made of whatever is there, and not read.
+    let stride = side.next_multiple_of(LANES);
+    for (row, out) in plane.chunks_exact(side).zip(rows.chunks_exact_mut(stride)) {
         for (value, &byte) in padded[radius..radius + side].iter_mut().zip(row) {
             *value = u16::from(byte) << FRAC;
         }
@@ -96,14 +102,14 @@ fn both_passes<const RADIUS: usize>(
             padded[radius - k] = padded[radius + k];
             padded[radius + side - 1 + k] = padded[radius + side - 1 - k];
         }
-        let shifted = |offset: usize| &padded[offset..offset + side];
+        let shifted = |offset: usize| &padded[offset..offset + stride];
         weigh::<RADIUS>(weights, out, |k| (shifted(radius - k), shifted(radius + k)));
     }
     // Each of the 2 * (radius + 1) products lost half a unit on average.
     let rounding = (1 << (FRAC - 1)) + radius as u16 + 1;
-    let line = &mut padded[..side];
+    let line = &mut padded[..stride];
     for (y, out) in plane.chunks_exact_mut(side).enumerate() {
-        let row = |y: usize| &rows[y * side..][..side];
+        let row = |y: usize| &rows[y * stride..][..stride];
         weigh::<RADIUS>(weights, line, |k| {
             let below = if y + k < side { y + k } else { 2 * (side - 1) - (y + k) };
             (row(y.abs_diff(k)), row(below))
@@ -135,20 +141,31 @@ fn weigh<'a, const RADIUS: usize>(
         }
         return;
     }
-    let length = out.len();
-    let lines: [(&[u16], &[u16]); RADIUS] = std::array::from_fn(|index| {
+    let lines: [_; RADIUS] = std::array::from_fn(|index| {
         let (one, other) = pair(index + 1);
-        (&one[..length], &other[..length])
+        (chunks(one), chunks(other))
     });
     let weight: [u16; RADIUS] = std::array::from_fn(|index| weights[index + 1]);
-    let (middle, first) = (&middle[..length], weights[0]);
-    for x in 0..length {
-        let mut sum = times(middle[x], first);
-        for k in 0..RADIUS {
-            sum += times(lines[k].0[x] + lines[k].1[x], weight[k]);
+    let (middle, first) = (chunks(middle), weights[0]);
+    for (chunk, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        let middle = &middle[chunk];
+        let lines: [_; RADIUS] =
+            std::array::from_fn(|index| (&lines[index].0[chunk], &lines[index].1[chunk]));
+        let mut sums = [0; LANES];
+        for x in 0..LANES {
+            let mut sum = times(middle[x], first);
+            for k in 0..RADIUS {
+                sum += times(lines[k].0[x] + lines[k].1[x], weight[k]);
+            }
+            sums[x] = sum;
         }
-        out[x] = sum;
+        *out = sums;
     }
+}
+
+#[inline(always)]
+fn chunks(line: &[u16]) -> &[[u16; LANES]] {
+    line.as_chunks().0
 }
 
 /// The high half of the product.

@@ -2,7 +2,7 @@
 
 use crate::augment::blend;
 use crate::augment::planes::Planes;
-use crate::augment::simd::Simd;
+use crate::simd::Simd;
 
 /// Multiplies all values by `factor`.
 pub(crate) fn apply(simd: Simd, planes: &mut Planes, factor: f32) {

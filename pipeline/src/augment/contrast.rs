@@ -1,8 +1,8 @@
 //! Contrast: blend with the mean grey level.
 
 use crate::augment::planes::Planes;
-use crate::augment::simd::Simd;
 use crate::augment::{blend, gray};
+use crate::simd::Simd;
 
 /// Moves all values towards or away from the mean of the greyscale image, rounded to a whole level as in
 /// PIL's `ImageEnhance.Contrast`.

@@ -16,8 +16,8 @@ mod lines;
 use crate::augment::CropBox;
 use crate::augment::filter::{Axis, Filter};
 use crate::augment::planes::Planes;
-use crate::augment::simd::Simd;
 use crate::codec::Pixels;
+use crate::simd::Simd;
 
 /// Bits below the point of a value between the two passes: 255 and the rounding still fit 15 bits.
 const FRAC: u32 = 7;

@@ -103,7 +103,8 @@ fn round(exact: &[f64], one: u32, weights: &mut [u16]) {
     let mut left = i64::from(one);
     let (mut largest, mut peak) = (0, 0.0);
     for (index, (weight, &exact)) in weights.iter_mut().zip(exact).enumerate() {
-        *weight = (exact * scale).round().min(65_535.0) as u16;
+        // Without `round`, which is a call of a function where the processor may be old.
+        *weight = (exact * scale + 0.5).min(65_535.0) as u16;
         left -= i64::from(*weight);
         if exact > peak {
             (largest, peak) = (index, exact);

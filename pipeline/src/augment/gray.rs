@@ -1,7 +1,7 @@
 //! Greyscale by ITU-R 601, in PIL's fixed point.
 
 use crate::augment::planes::Planes;
-use crate::augment::simd::{Simd, kernel};
+use crate::simd::{Simd, kernel};
 
 /// Grey level of a pixel.
 #[inline(always)]

@@ -9,7 +9,7 @@
 //! below the point do.
 
 use crate::augment::planes::Planes;
-use crate::augment::simd::{Simd, kernel};
+use crate::simd::{Simd, kernel};
 
 /// Bits below the point: hues times C lie between -4 * 255 and 8 * 255 on the way.
 const FRAC: u32 = 4;

@@ -14,12 +14,11 @@ mod planes;
 mod presets;
 mod recipe;
 mod saturation;
-mod simd;
 mod solarize;
 mod validate;
 mod view;
 
+pub use crate::simd::Simd;
 pub use plan::{CropBox, JitterOp, JitterPlan, SamplePlan, ViewPlan};
 pub use recipe::{Blur, CropRule, Jitter, Recipe, RecipeError, Solarize, ViewRecipe};
-pub use simd::Simd;
 pub use view::ViewKernels;

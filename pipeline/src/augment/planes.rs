@@ -3,7 +3,7 @@
 //! Views end as RGB8 rows, but there every kernel would have to take pixels apart. With one byte plane per
 //! colour they are plain loops over slices, which the compiler turns into vector code.
 
-use crate::augment::simd::{Simd, kernel};
+use crate::simd::{Simd, kernel};
 
 /// Red, green and blue of a square view, each `side * side` bytes.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use crate::augment::blend::Factor;
 use crate::augment::gray;
 use crate::augment::planes::Planes;
-use crate::augment::simd::{Simd, kernel};
+use crate::simd::{Simd, kernel};
 
 /// `factor * value + (1 - factor) * grey level` for every pixel, as PIL's `ImageEnhance.Color`.
 pub(crate) fn apply(simd: Simd, planes: &mut Planes, factor: f32) {

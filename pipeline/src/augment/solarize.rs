@@ -1,7 +1,7 @@
 //! Solarisation.
 
 use crate::augment::planes::Planes;
-use crate::augment::simd::{Simd, kernel};
+use crate::simd::{Simd, kernel};
 
 /// Inverts values of at least `threshold`, as PIL's `ImageOps.solarize`.
 pub(crate) fn apply(simd: Simd, planes: &mut Planes, threshold: u8) {

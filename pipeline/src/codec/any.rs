@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+#[cfg(target_arch = "x86_64")]
+use super::baseline::Baseline;
 use super::header::{self, JpegHeader};
 use super::jpeg_decoder::Quiet;
 use super::turbo::Turbo;
@@ -165,6 +167,10 @@ impl DecodeRequest {
 
 fn new_backend(kind: DecoderKind) -> Result<Box<dyn JpegBackend>, CodecError> {
     Ok(match kind {
+        #[cfg(target_arch = "x86_64")]
+        DecoderKind::Baseline => Box::new(Baseline::new()),
+        #[cfg(not(target_arch = "x86_64"))]
+        DecoderKind::Baseline => Box::new(Turbo::new()?),
         DecoderKind::TurboJpeg => Box::new(Turbo::new()?),
         DecoderKind::ZuneJpeg => Box::new(Zune),
         DecoderKind::JpegDecoder => Box::new(Quiet::new()?),

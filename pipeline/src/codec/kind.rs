@@ -12,8 +12,11 @@ use crate::sample::Subsampling;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecoderKind {
-    /// libjpeg-turbo; the reference: a sample is bad if and only if this one refuses it.
+    /// Our own for baseline JPEG, with the pixels of libjpeg-turbo to the bit; libjpeg-turbo for all others. The
+    /// fastest.
     #[default]
+    Baseline,
+    /// libjpeg-turbo; the reference: a sample is bad if and only if this one refuses it.
     #[serde(rename = "turbojpeg")]
     TurboJpeg,
     /// zune-jpeg, Rust, one thread. See docs/IMAGES.md for what it leaves to libjpeg-turbo.
@@ -24,7 +27,7 @@ pub enum DecoderKind {
 
 impl DecoderKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::TurboJpeg, Self::ZuneJpeg, Self::JpegDecoder];
+    pub const ALL: [Self; 4] = [Self::Baseline, Self::TurboJpeg, Self::ZuneJpeg, Self::JpegDecoder];
 
     /// Whether the library shows a JPEG as libjpeg-turbo does. What it does not is given to libjpeg-turbo.
     pub(super) fn takes(self, header: &JpegHeader) -> bool {
@@ -32,7 +35,8 @@ impl DecoderKind {
         // libjpeg-turbo does not interpolate colour of one or two columns; the others do.
         let small = subsampled && header.width.min(header.height) < 16;
         match self {
-            Self::TurboJpeg => true,
+            // The first hands on by itself.
+            Self::Baseline | Self::TurboJpeg => true,
             // 0.5.15 decodes these to noise and does not say so (a mean error of 100 levels).
             Self::ZuneJpeg => {
                 let odd = matches!(header.subsampling, Subsampling::S410 | Subsampling::Other);
@@ -46,6 +50,7 @@ impl DecoderKind {
     /// The name in settings and reports.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Baseline => "baseline",
             Self::TurboJpeg => "turbojpeg",
             Self::ZuneJpeg => "zune-jpeg",
             Self::JpegDecoder => "jpeg-decoder",
@@ -61,7 +66,7 @@ impl fmt::Display for DecoderKind {
 
 /// A name that is no decoder.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown decoder `{name}`, expected turbojpeg, zune-jpeg or jpeg-decoder")]
+#[error("unknown decoder `{name}`, expected baseline, turbojpeg, zune-jpeg or jpeg-decoder")]
 pub struct UnknownDecoder {
     /// The name.
     pub name: String,

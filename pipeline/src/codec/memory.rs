@@ -17,7 +17,7 @@ impl DecoderKind {
             (ImageFormat::Png, _) => rgb + 4,
             // Planes or 32-bit pixels, and the alpha plane.
             (ImageFormat::WebP, _) => rgb + 4 + 4,
-            (ImageFormat::Jpeg, Self::TurboJpeg) => rgb + stored + coefficients,
+            (ImageFormat::Jpeg, Self::Baseline | Self::TurboJpeg) => rgb + stored + coefficients,
             (ImageFormat::Jpeg, Self::ZuneJpeg) => rgb + stored + coefficients,
             // Planes and an image of its own.
             (ImageFormat::Jpeg, Self::JpegDecoder) => rgb + 2 * components + coefficients,

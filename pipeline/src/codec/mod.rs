@@ -5,6 +5,8 @@
 //! in [`decoder`].
 
 mod any;
+#[cfg(target_arch = "x86_64")]
+mod baseline;
 mod colour;
 mod damage;
 mod header;

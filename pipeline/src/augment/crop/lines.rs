@@ -3,7 +3,7 @@
 use super::{FRAC, HALF, SHIFT};
 use crate::augment::filter::Filter;
 use crate::augment::planes::Planes;
-use crate::augment::simd::{Simd, kernel};
+use crate::simd::{Simd, kernel};
 
 /// Source rows that are weighed in one go.
 const GROUP: usize = 4;
@@ -12,13 +12,21 @@ const LONG: usize = 33;
 /// Columns of a long sum that are made together.
 const COLUMNS: usize = 64;
 
+/// One line: the weighted sum of source rows, which begin `stride` bytes apart, with [`FRAC`] bits below the point.
+pub(super) fn vertical(simd: Simd, source: &[u8], stride: usize, weights: &[u16], out: &mut [u16]) {
+    // Rows without weight may lie outside the image.
+    let used = weights.iter().rposition(|&weight| weight > 0).map_or(0, |last| last + 1);
+    let weights = &weights[..used];
+    #[cfg(target_arch = "x86_64")]
+    if simd.avx2() && used < LONG && out.len() >= super::avx2::COLUMNS {
+        return super::avx2::vertical(simd, source, stride, weights, out);
+    }
+    vertical_portable(simd, source, stride, weights, out);
+}
+
 kernel! {
-    /// One line: the weighted sum of source rows, which begin `stride` bytes apart, with [`FRAC`] bits below
-    /// the point.
-    pub(super) fn vertical(source: &[u8], stride: usize, weights: &[u16], out: &mut [u16]) {
-        // Rows without weight may lie outside the image.
-        let used = weights.iter().rposition(|&weight| weight > 0).map_or(0, |last| last + 1);
-        let weights = &weights[..used];
+    fn vertical_portable(source: &[u8], stride: usize, weights: &[u16], out: &mut [u16]) {
+        let used = weights.len();
         let length = out.len();
         let row = |k: usize| &source[k * stride..][..length];
         if used >= LONG {
@@ -58,7 +66,6 @@ fn weigh<const ROWS: usize>(
     for x in 0..length {
         let mut sum = start(out[x]);
         for k in 0..ROWS {
-            // The high half of a 16-bit product: one instruction (pmulhuw).
             let value = u32::from(u16::from(lines[k][x]) << FRAC);
             sum += ((value * u32::from(rows[k].1)) >> 16) as u16;
         }

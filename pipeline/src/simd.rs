@@ -10,24 +10,37 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Simd {
     avx2: bool,
+    /// AVX2 and the instructions on bits that came with it: BMI1, BMI2 and LZCNT.
+    bits: bool,
 }
 
 impl Simd {
     /// What every processor of the target has (on x86-64 that is SSE2).
-    pub const BASELINE: Self = Self { avx2: false };
+    pub const BASELINE: Self = Self { avx2: false, bits: false };
 
     /// The best that this processor has.
     pub fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
-        let avx2 = is_x86_feature_detected!("avx2");
+        let (avx2, bits) = (
+            is_x86_feature_detected!("avx2"),
+            is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("bmi1")
+                && is_x86_feature_detected!("bmi2")
+                && is_x86_feature_detected!("lzcnt"),
+        );
         #[cfg(not(target_arch = "x86_64"))]
-        let avx2 = false;
-        Self { avx2 }
+        let (avx2, bits) = (false, false);
+        Self { avx2, bits }
     }
 
     /// Whether AVX2 may be used. Never true where the processor does not have it.
     pub(crate) fn avx2(self) -> bool {
         self.avx2
+    }
+
+    /// Whether AVX2, BMI1, BMI2 and LZCNT may all be used.
+    pub(crate) fn bits(self) -> bool {
+        self.bits
     }
 }
 
@@ -48,7 +61,7 @@ impl fmt::Debug for Simd {
 macro_rules! kernel {
     ($(#[$attribute:meta])* $vis:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$attribute])*
-        $vis fn $name(simd: $crate::augment::simd::Simd, $($argument: $type),*) $(-> $result)? {
+        $vis fn $name(simd: $crate::simd::Simd, $($argument: $type),*) $(-> $result)? {
             // Must end up inside the function below to be compiled for AVX2.
             #[inline(always)]
             fn portable($($argument: $type),*) $(-> $result)? $body
