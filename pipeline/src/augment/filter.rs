@@ -38,22 +38,25 @@ impl Filter {
         self.first.clear();
         self.weights.clear();
         self.weights.resize(outputs as usize * self.taps, 0);
+        self.exact.resize(self.taps, 0.0);
         for (index, weights) in self.weights.chunks_exact_mut(self.taps).enumerate() {
             let index = if mirrored { outputs as usize - 1 - index } else { index };
             let centre = start + (index as f64 + 0.5) * step;
             // A cast cuts off below 0.
             let first = ((centre - support + 0.5) as u32).min(limit - 1);
             let end = ((centre + support + 0.5) as u32).clamp(first + 1, limit);
-            self.exact.clear();
-            let weight =
-                |pixel: u32| (1.0 - (f64::from(pixel) + 0.5 - centre).abs() * slope).max(0.0);
-            self.exact.extend((first..end).map(weight));
             // Rounding of `support` may have made room for one tap too few.
-            self.exact.truncate(weights.len());
-            round(&self.exact, one, weights);
+            let used = ((end - first) as usize).min(weights.len());
+            let (exact, weights) = (&mut self.exact[..used], &mut weights[..used]);
+            for (pixel, exact) in (first..).zip(&mut *exact) {
+                *exact = (1.0 - (f64::from(pixel) + 0.5 - centre).abs() * slope).max(0.0);
+            }
+            round(exact, one, weights);
             self.first.push(first);
-            let used = weights.iter().rposition(|&weight| weight > 0).map_or(0, |last| last + 1);
-            self.end = self.end.max(first + used as u32);
+            if first + used as u32 > self.end {
+                let last = weights.iter().rposition(|&weight| weight > 0);
+                self.end = self.end.max(first + last.map_or(0, |last| last + 1) as u32);
+            }
         }
     }
 
