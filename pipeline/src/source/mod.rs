@@ -7,6 +7,7 @@ mod files;
 mod location;
 mod open;
 mod parquet;
+mod places;
 mod probe;
 mod remote_splits;
 mod rows;

@@ -25,7 +25,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::rows::{self, COLUMNS, RowFacts};
-use super::{Fetch, OpenError, RowGroup, RowGroupInfo, Source, SourceError};
+use super::{Fetch, OpenError, RowGroup, RowGroupInfo, Source, SourceError, places};
 use crate::manifest::{Manifest, ShardRowGroup};
 use crate::remote::{RemoteMetrics, RemoteOptions, RemoteUrl};
 use crate::sample::{RowGroupId, SampleId};
@@ -267,9 +267,11 @@ impl Split {
         let damaged =
             |problem| SourceError::Damaged { shard: file.path.clone(), row_group, problem };
         let metadata = ParquetMetaDataReader::new().parse_and_finish(reader).map_err(parquet)?;
+        let listed = &self.manifest.shards[shard as usize];
+        places::check(&metadata, listed.bytes).map_err(damaged)?;
         let labelled = !self.manifest.classes.is_empty();
         let schema = reading_schema(&metadata, labelled).map_err(parquet)?.map_err(damaged)?;
-        let listed = &self.manifest.shards[shard as usize].row_groups;
+        let listed = &listed.row_groups;
         let found = metadata.row_groups();
         if found.len() != listed.len() {
             return Err(damaged(format!(

@@ -8,12 +8,14 @@ use std::arch::x86_64::{
     __m256i, _mm_storel_epi64, _mm_unpackhi_epi64, _mm256_add_epi16, _mm256_add_epi32,
     _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_load_si256, _mm256_madd_epi16,
     _mm256_movemask_epi8, _mm256_mulhi_epi16, _mm256_mullo_epi16, _mm256_or_si256,
-    _mm256_packs_epi32, _mm256_packus_epi16, _mm256_permute4x64_epi64, _mm256_set1_epi32,
-    _mm256_setr_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srai_epi16,
-    _mm256_srai_epi32, _mm256_sub_epi32, _mm256_testz_si256, _mm256_unpackhi_epi16,
-    _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi32,
-    _mm256_unpacklo_epi64, _mm256_xor_si256,
+    _mm256_packs_epi32, _mm256_packus_epi16, _mm256_permute4x64_epi64, _mm256_set1_epi16,
+    _mm256_set1_epi32, _mm256_setr_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8,
+    _mm256_srai_epi16, _mm256_srai_epi32, _mm256_srli_epi16, _mm256_sub_epi16, _mm256_sub_epi32,
+    _mm256_testz_si256, _mm256_unpackhi_epi16, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
+    _mm256_unpacklo_epi16, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
+
+use std::ops::Range;
 
 use super::block::{Block, Steps};
 
@@ -63,6 +65,9 @@ pub(super) fn full(block: &Block, steps: &Steps, out: &mut [u8], stride: usize) 
     let rounding = (128 << SECOND_SHIFT) + (1 << (SECOND_SHIFT - 1));
     let columns = pass::<SECOND_SHIFT>([c04, c26, c15, c37], _mm256_set1_epi32(rounding));
     let [r04, r15, r26, r37] = transpose(columns);
+    if !plain_levels([r04, r15, r26, r37]) {
+        return None;
+    }
     assert!(out.len() >= 7 * stride + 8);
     let (first, second) = (_mm256_packus_epi16(r04, r15), _mm256_packus_epi16(r26, r37));
     for (pair, rows) in [
@@ -88,7 +93,22 @@ pub(super) fn flat(block: &Block, steps: &Steps, out: &mut [u8], stride: usize) 
     for row in 0..8 {
         out[row * stride..][..8].fill(level.clamp(0, 255) as u8);
     }
-    (value.abs() < LARGE).then_some(())
+    (value.abs() < LARGE && LEVELS.contains(&level)).then_some(())
+}
+
+/// Levels that libjpeg-turbo cuts to 0..=255 on all processors; its C code takes others for what they are not.
+const LEVELS: Range<i32> = -384..640;
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn plain_levels(rows: [__m256i; 4]) -> bool {
+    let mut beyond = _mm256_setzero_si256();
+    for row in rows {
+        let above = _mm256_sub_epi16(row, _mm256_set1_epi16(LEVELS.start as i16));
+        // There are 1,024 of them.
+        beyond = _mm256_or_si256(beyond, _mm256_srli_epi16::<10>(above));
+    }
+    _mm256_testz_si256(beyond, beyond) == 1
 }
 
 /// 16 values, two rows column by column.
@@ -169,4 +189,29 @@ fn transpose(rows: [__m256i; 8]) -> [__m256i; 4] {
         _mm256_unpacklo_epi64(far_upper, far_lower),
         _mm256_unpackhi_epi64(far_upper, far_lower),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Simd;
+
+    /// Found by fuzzing: libjpeg-turbo's C code and its vector code differ there.
+    #[test]
+    fn levels_far_outside_of_a_picture_are_left_to_the_reference() {
+        if !Simd::best().avx2() {
+            eprintln!("SKIPPED: this processor has no AVX2");
+            return;
+        }
+        let steps = Steps([16; 64]);
+        let mut pixels = [0; 64];
+        for (first, taken) in [(0, true), (255, true), (256, false), (-256, true), (-257, false)] {
+            let mut block = Block::ZERO;
+            block.0[0] = first;
+            assert_eq!(flat(&block, &steps, &mut pixels, 8).is_some(), taken, "{first}");
+            // SAFETY: the processor has AVX2.
+            let full = unsafe { full(&block, &steps, &mut pixels, 8) };
+            assert_eq!(full.is_some(), taken, "{first}");
+        }
+    }
 }

@@ -14,6 +14,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use super::columns::{Columns, reading_schema};
 use super::pages::{self, Positioned};
 use crate::source::error::OpenError;
+use crate::source::places;
 
 /// Row groups with more image bytes are read in parts.
 const WHOLE_BYTES: u64 = 32 << 20;
@@ -74,7 +75,7 @@ impl TableFile {
             .iter()
             .position(|leaf| leaf.path().string() == columns.bytes())
             .ok_or_else(|| table(path, format!("it has no column `{}`", columns.bytes())))?;
-        check_places(&metadata, found.len()).map_err(|problem| table(path, problem))?;
+        places::check(&metadata, found.len()).map_err(|problem| table(path, problem))?;
         let large = |group: usize| image_bytes(&metadata, group, leaf) > WHOLE_BYTES;
         let large: Vec<usize> = (0..metadata.num_row_groups()).filter(|&g| large(g)).collect();
         if !large.is_empty() {
@@ -103,34 +104,6 @@ fn footer(file: &File, bytes: u64) -> io::Result<Vec<u8>> {
     let mut footer = vec![0; length as usize];
     file.read_exact_at(&mut footer, at)?;
     Ok(footer)
-}
-
-/// Holds what the footer says against the length of the file, as the Parquet reader relies on it.
-fn check_places(metadata: &ParquetMetaData, file_bytes: u64) -> Result<(), String> {
-    for (number, group) in metadata.row_groups().iter().enumerate() {
-        let rows = group.num_rows();
-        if u32::try_from(rows).is_err() {
-            return Err(format!("row group {number} says that it has {rows} rows"));
-        }
-        for column in group.columns() {
-            let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
-            let end = start.checked_add(column.compressed_size());
-            let fits = start >= 0
-                && column.compressed_size() >= 0
-                && column.data_page_offset() >= 0
-                && column.uncompressed_size() >= 0
-                && end.is_some_and(|end| end as u64 <= file_bytes);
-            if !fits {
-                return Err(format!(
-                    "column `{}` of row group {number} has {} bytes at {start}, beyond the file's {file_bytes}: \
-                     it was cut off or is damaged",
-                    column.column_path().string(),
-                    column.compressed_size()
-                ));
-            }
-        }
-    }
-    Ok(())
 }
 
 fn image_bytes(metadata: &ParquetMetaData, row_group: usize, leaf: usize) -> u64 {
@@ -165,7 +138,7 @@ fn parts_of(
     parts: &mut Vec<Part>,
 ) -> Result<(), String> {
     let group = metadata.row_group(row_group as usize);
-    let all = group.num_rows() as u32; // check_places() saw that it fits
+    let all = group.num_rows() as u32; // places::check() saw that it fits
     let bytes = image_bytes(metadata, row_group as usize, leaf);
     if all == 0 {
         return Ok(());
