@@ -29,7 +29,9 @@ def operating_system() -> str:
         name = platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
         name = platform.system()
-    return f"{name}, Linux {platform.release()}"
+    # What follows the version names a build, not the kernel.
+    version = ".".join(platform.release().split(".")[:2])
+    return f"{name}, Linux {version}"
 
 
 def vector_extensions() -> str:
