@@ -22,7 +22,8 @@ const FAILED: u8 = 1;
     name = "smog-tools",
     version,
     about = "Makes, checks and shows data sets of image shards",
-    after_help = "Exit codes: 0 done, 1 failed or problems found, 2 wrong arguments, 3 finished but files were refused (shard, merge)."
+    after_help = "Exit codes: 0 done, 1 failed or problems found, 2 wrong arguments, 3 finished but files were
+refused (shard, merge)."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -12,12 +12,13 @@ use crate::shard::{Allowed, exit_code, next_step, print_splits, tell};
 /// Arguments of `smog-tools merge`.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Parts that wrote to one folder on a shared disk need nothing copied. Parts on other disks are named with
---from; their shards are linked or copied to OUT, with their digests checked, and stay where they are.
+Parts that wrote to one folder on a shared disk need nothing copied. Parts on other disks are
+named with --from; their shards are linked or copied to OUT, with their digests checked, and
+stay where they are.
 
-Nothing appears in OUT before all parts are known to be complete and to go together: made of the same images,
-by the same version, with the same options. A merge that was stopped goes on when it is run again. The data
-set has the same bytes as one that a single `smog-tools shard` writes.
+Nothing appears in OUT before all parts are known to be complete and to go together: made of the
+same images, by the same version, with the same options. A merge that was stopped goes on when
+it is run again. The data set has the same bytes as one that a single `smog-tools shard` writes.
 
 Examples:
   smog-tools merge OUT

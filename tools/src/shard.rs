@@ -24,18 +24,18 @@ Layouts of SRC:
   SRC/CLASS/x.jpg                      class folders: one split, `train`
   SRC/x.jpg                            plain images without labels
   a tar of such a folder               the same (read where it lies, nothing is unpacked)
-  a tar of tars                        as ILSVRC2012_img_train.tar: CLASS.tar holds the images of CLASS
+  a tar of tars                        as ILSVRC2012_img_train.tar: CLASS.tar holds a class
   WebDataset tars                      x.jpg with x.cls; a folder of them or a pattern
-  Parquet files                        as Hugging Face `datasets` writes them; a file, a folder or a pattern
+  Parquet files                        of Hugging Face `datasets`; a file, a folder or a pattern
 Several files are told apart into splits by their names (train-00000.tar, ILSVRC2012_img_val.tar).
 
-Labels of images that lie in no class folders come from --labels FILE: lines `NAME LABEL` in any order, or one
-label a line in the order of the images' names. For ImageNet's validation set that is
-ILSVRC2012_validation_ground_truth.txt, whose numbers --classes FILE turns into class names (line 1 names class
-1; the first word of a line counts).
+Labels of images that lie in no class folders come from --labels FILE: lines `NAME LABEL` in any
+order, or one label a line in the order of the images' names. For ImageNet's validation set that
+is ILSVRC2012_validation_ground_truth.txt, whose numbers --classes FILE turns into class names
+(line 1 names class 1; the first word of a line counts).
 
-The data set appears in OUT/SPLIT as a whole when it is complete. A run that was stopped, however, is
-continued by the same command; a finished data set is left as it is.
+The data set appears in OUT/SPLIT as a whole when it is complete. A run that was stopped,
+however, is continued by the same command; a finished data set is left as it is.
 
 Examples:
   smog-tools shard imagenet/
@@ -48,9 +48,10 @@ Examples:
     --labels ILSVRC2012_validation_ground_truth.txt --classes map_clsloc.txt
   smog-tools shard 'wds/train-{0000..0146}.tar' --out wds-shards
 
-Several machines share the work with --part I/N, by any scheduler; `smog-tools merge` then makes the data
-set, the same bytes as one machine alone. Each part lists all of SRC, which has to be the same everywhere
-(names, sizes, times of change). A part that was stopped goes on when it is run again.
+Several machines share the work with --part I/N, by any scheduler; `smog-tools merge` then makes
+the data set, the same bytes as one machine alone. Each part lists all of SRC, which has to be the
+same everywhere (names, sizes, times of change). A part that was stopped goes on when it is run
+again.
   sbatch --array=1-8 --wrap 'smog-tools shard imagenet/ --out OUT --part $SLURM_ARRAY_TASK_ID/8'
   parallel smog-tools shard imagenet/ --out OUT --part {}/8 ::: $(seq 8)
   smog-tools merge OUT

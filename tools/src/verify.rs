@@ -26,8 +26,8 @@ const NAMED_PROBLEMS: usize = 50;
 /// Arguments of `smog-tools verify`.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Checks every split: the manifest, length and BLAKE3 digest of each shard, columns, row counts, labels, that
-each image's header says what the shard says, and that each image decodes.
+Checks every split: the manifest, length and BLAKE3 digest of each shard, columns, row counts,
+labels, that each image's header says what the shard says, and that each image decodes.
 
 Examples:
   smog-tools verify imagenet-shards

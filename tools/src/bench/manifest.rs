@@ -32,10 +32,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Arguments of `smog-tools bench manifest`.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Makes up a data set of so many images: a manifest with the shards and row groups that `smog-tools shard`
-would cut, and empty files as long as its shards in the temporary folder, which take no room there. `open` is
-from the folder to a source; `seek` from a source to the first row group that is asked for, at the slowest
-of five places in the epoch; `order` is the memory that a stream forecasts for it.
+Makes up a data set of so many images: a manifest with the shards and row groups that
+`smog-tools shard` would cut, and empty files as long as its shards in the temporary folder,
+which take no room there. `open` is from the folder to a source; `seek` from a source to the
+first row group that is asked for, at the slowest of five places in the epoch; `order` is the
+memory that a stream forecasts for it.
 
 Examples:
   smog-tools bench manifest

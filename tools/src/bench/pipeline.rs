@@ -21,19 +21,19 @@ use crate::text;
 /// Arguments of `smog-tools bench pipeline`.
 #[derive(clap::Args)]
 #[command(after_help = "\
-How to read it: `images/s` is what a trainer could take at most; `CPU ms per image` is processor time, so
-it stays true on a busy machine. With a trainer that does nothing the workers never wait; where they do
-(`idle`), reading is what is slow. `forecast` is what the stream said at its start that it would take;
-`peak RSS` is that and the program itself.
+How to read it: `images/s` is what a trainer could take at most; `CPU ms per image` is processor
+time, so it stays true on a busy machine. With a trainer that does nothing the workers never
+wait; where they do (`idle`), reading is what is slow. `forecast` is what the stream said at its
+start that it would take; `peak RSS` is that and the program itself.
 
---trace writes what each thread does and whom it waits for, for ui.perfetto.dev. Tracing costs a few
-microseconds per image; the file ends after a million events.
+--trace writes what each thread does and whom it waits for, for ui.perfetto.dev. Tracing costs a
+few microseconds per image; the file ends after a million events.
 
 Examples:
   smog-tools bench pipeline --data imagenet-shards
   smog-tools bench pipeline --data imagenet-shards --preset 2x224 --workers 1,4,16 --seconds 30
   smog-tools bench pipeline --data 'imagenet-wds/train-{0000..0146}.tar'
-  smog-tools bench pipeline --data s3://bucket/imagenet-shards --cache /scratch/smog --cache-bytes 100GB
+  smog-tools bench pipeline --data s3://bucket/shards --cache /scratch --cache-bytes 100GB
   smog-tools bench pipeline --data imagenet-shards --workers 2 --seconds 3 --trace trace.json
   smog-tools bench pipeline --data synthetic --decoder zune-jpeg")]
 pub(super) struct Args {

@@ -34,8 +34,8 @@ Examples:
   smog-tools inspect 'wds/train-{0000..0146}.tar'
   smog-tools inspect train-00000-of-00294.parquet
 
-The contact sheet has one row per sample: the image, then every view that training would see of it in the
-given epoch. The same seed gives the same views as a run.")]
+The contact sheet has one row per sample: the image, then every view that training would see of
+it in the given epoch. The same seed gives the same views as a run.")]
 pub(crate) struct Args {
     /// Data set or one split (folder or URL), Parquet files or WebDataset tars
     #[arg(value_name = "DATA")]

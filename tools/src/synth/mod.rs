@@ -40,8 +40,8 @@ const RECORD: &str = "synth.json";
   smog-tools synth demo/images
   smog-tools synth demo/images --images 2000 --test-images 400 --classes 8 --size 64..96 --seed 7
 
-Writes OUT/train/CLASS/NNNNN.jpg and OUT/val/CLASS/NNNNN.jpg. A second call with the same settings does
-nothing; with other settings it refuses to touch the folder.")]
+Writes OUT/train/CLASS/NNNNN.jpg and OUT/val/CLASS/NNNNN.jpg. A second call with the same
+settings does nothing; with other settings it refuses to touch the folder.")]
 pub(crate) struct Args {
     /// Folder to write; must not exist yet or hold the same set.
     out: PathBuf,
