@@ -1,6 +1,7 @@
 //! A watchdog against hangs, and a count of the pipeline's threads and memory.
 
 use std::fs;
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::mpsc;
 use std::thread;
@@ -36,6 +37,20 @@ pub fn watched<T>(body: impl FnOnce() -> T) -> T {
     drop(done);
     watchdog.join().expect("the watchdog does not panic");
     result
+}
+
+/// Runs an ignored test of the same program in a process of its own and gives its output: memory can only be compared
+/// where nothing else was done before. Fails as that test does.
+pub fn alone(test: &str) -> String {
+    let program = std::env::current_exe().expect("tests run from a file");
+    let output = Command::new(program)
+        .args(["--ignored", "--exact", test, "--nocapture"])
+        .output()
+        .expect("the same program starts again");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("1 passed"), "{text}");
+    text.into_owned()
 }
 
 /// Names of the pipeline's threads in this process.

@@ -23,9 +23,10 @@ const MAX_SCAN_PIXELS: u64 = 4_000_000_000;
 /// hostile, and is refused before a buffer of its size is made.
 const MAX_PIXELS_PER_BYTE: u64 = 4096;
 
-/// A JPEG library. The header was read and the limits checked.
+/// A JPEG decoder beside the reference. The header was read and the limits checked.
 pub(super) trait JpegBackend: Send {
-    /// Decodes to RGB8 in `out`. `max_scale` is 1, 2, 4 or 8, and the region lies inside the image.
+    /// Decodes to RGB8 in `out`. `max_scale` is 1, 2, 4 or 8, and the region lies inside the image. `false` if the
+    /// file is left to the reference; `out` then holds nothing of use.
     fn decode(
         &mut self,
         encoded: &[u8],
@@ -33,7 +34,7 @@ pub(super) trait JpegBackend: Send {
         request: &DecodeRequest,
         scratch: &mut Vec<u8>,
         out: &mut Pixels,
-    ) -> Result<(), CodecError>;
+    ) -> Result<bool, CodecError>;
 }
 
 /// A decoder for JPEG, PNG and WebP; `kind` chooses the library for JPEG.
@@ -108,20 +109,24 @@ impl ImageDecoder for AnyDecoder {
                 let encoded = header.regular(encoded, &mut self.regular);
                 let request = request.for_image(header.width, header.height);
                 let result = whole.and_then(|()| {
-                    if !self.kind.takes(&header) {
-                        let reference = reference(&mut self.reference, false)?;
-                        return reference.decode(encoded, &header, &request, scratch, out);
+                    if self.kind.takes(&header)
+                        && let Some(mut backend) = match self.jpeg.take() {
+                            Some(backend) => Some(backend),
+                            None => new_backend(self.kind)?,
+                        }
+                    {
+                        let decode = || backend.decode(encoded, &header, &request, scratch, out);
+                        let result = guard(decode);
+                        if !matches!(result, Err(Refused::Panic(_))) {
+                            self.jpeg = Some(backend);
+                        }
+                        if result.map_err(Refused::into_error)? {
+                            return Ok(());
+                        }
                     }
-                    let mut backend = match self.jpeg.take() {
-                        Some(backend) => backend,
-                        None => new_backend(self.kind)?,
-                    };
-                    let decode = || backend.decode(encoded, &header, &request, scratch, out);
-                    let result = guard(decode);
-                    if !matches!(result, Err(Refused::Panic(_))) {
-                        self.jpeg = Some(backend);
-                    }
-                    result.map_err(Refused::into_error)
+                    let reference = reference(&mut self.reference, false)?;
+                    guard(|| reference.decode(encoded, &header, &request, scratch, out))
+                        .map_err(Refused::into_error)
                 });
                 let accepted = meta.flags.contains(ImageFlags::DAMAGED);
                 let fill = accepted || self.limits.damaged == DamagePolicy::Fill;
@@ -165,15 +170,16 @@ impl DecodeRequest {
     }
 }
 
-fn new_backend(kind: DecoderKind) -> Result<Box<dyn JpegBackend>, CodecError> {
+/// `None` where the reference itself decodes.
+fn new_backend(kind: DecoderKind) -> Result<Option<Box<dyn JpegBackend>>, CodecError> {
     Ok(match kind {
         #[cfg(target_arch = "x86_64")]
-        DecoderKind::Baseline => Box::new(Baseline::new()),
+        DecoderKind::Baseline => Some(Box::new(Baseline::new())),
         #[cfg(not(target_arch = "x86_64"))]
-        DecoderKind::Baseline => Box::new(Turbo::new()?),
-        DecoderKind::TurboJpeg => Box::new(Turbo::new()?),
-        DecoderKind::ZuneJpeg => Box::new(Zune),
-        DecoderKind::JpegDecoder => Box::new(Quiet::new()?),
+        DecoderKind::Baseline => None,
+        DecoderKind::TurboJpeg => None,
+        DecoderKind::ZuneJpeg => Some(Box::new(Zune)),
+        DecoderKind::JpegDecoder => Some(Box::new(Quiet::new()?)),
     })
 }
 
@@ -222,7 +228,7 @@ impl Refused {
 }
 
 /// Runs a library's code; a panic in it is a damaged image.
-fn guard(run: impl FnOnce() -> Result<(), CodecError>) -> Result<(), Refused> {
+fn guard<T>(run: impl FnOnce() -> Result<T, CodecError>) -> Result<T, Refused> {
     // What a panic leaves half done is dropped by the caller, or is a buffer that the next decode fills.
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => result.map_err(Refused::Error),

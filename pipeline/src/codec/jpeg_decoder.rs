@@ -37,7 +37,7 @@ impl JpegBackend for Quiet {
         request: &DecodeRequest,
         _scratch: &mut Vec<u8>,
         out: &mut Pixels,
-    ) -> Result<(), CodecError> {
+    ) -> Result<bool, CodecError> {
         let (pixels, width, height, format) =
             self.pool.install(|| decode(encoded, header, request.max_scale)).map_err(damaged)?;
         let reduced = |scale: u32| (header.width.div_ceil(scale), header.height.div_ceil(scale));
@@ -59,7 +59,7 @@ impl JpegBackend for Quiet {
             }
             PixelFormat::L16 => return Err(CodecError::Unsupported { what: "16-bit JPEG".into() }),
         }
-        Ok(())
+        Ok(true)
     }
 }
 

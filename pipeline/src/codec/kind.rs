@@ -35,7 +35,7 @@ impl DecoderKind {
         // libjpeg-turbo does not interpolate colour of one or two columns; the others do.
         let small = subsampled && header.width.min(header.height) < 16;
         match self {
-            // The first hands on by itself.
+            // The first sees more of a file before it knows.
             Self::Baseline | Self::TurboJpeg => true,
             // 0.5.15 decodes these to noise and does not say so (a mean error of 100 levels).
             Self::ZuneJpeg => {

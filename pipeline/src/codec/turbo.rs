@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use turbojpeg::raw;
 
-use super::any::{JpegBackend, MAX_SCANS, reserve};
+use super::any::{MAX_SCANS, reserve};
 use super::header::{JpegColour, JpegHeader};
 use super::{CodecError, DecodeRequest, Pixels, Region, colour};
 
@@ -45,8 +45,9 @@ fn limited() -> Result<Handle, CodecError> {
     Ok(handle)
 }
 
-impl JpegBackend for Turbo {
-    fn decode(
+impl Turbo {
+    /// Decodes to RGB8 in `out`, as [`JpegBackend`](super::any::JpegBackend).
+    pub(super) fn decode(
         &mut self,
         encoded: &[u8],
         header: &JpegHeader,
@@ -62,9 +63,7 @@ impl JpegBackend for Turbo {
         }
         result
     }
-}
 
-impl Turbo {
     fn try_decode(
         &mut self,
         encoded: &[u8],

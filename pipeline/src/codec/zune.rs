@@ -20,7 +20,7 @@ impl JpegBackend for Zune {
         _request: &DecodeRequest,
         scratch: &mut Vec<u8>,
         out: &mut Pixels,
-    ) -> Result<(), CodecError> {
+    ) -> Result<bool, CodecError> {
         let damaged = |error| CodecError::Damaged { what: format!("{error:?}") };
         // Strict mode is what makes it report missing data instead of filling in grey.
         let options = DecoderOptions::default()
@@ -52,12 +52,12 @@ impl JpegBackend for Zune {
                 colour::ycck_to_cmyk(scratch);
             }
             colour::cmyk_to_rgb(scratch, &mut out.data);
-            return Ok(());
+            return Ok(true);
         }
         decoder.decode_into(&mut out.data).map_err(damaged)?;
         if header.colour == JpegColour::YCbCr && !agreed {
             colour::ycbcr_to_rgb(&mut out.data);
         }
-        Ok(())
+        Ok(true)
     }
 }

@@ -150,8 +150,10 @@ fn a_fault_at_any_stage_ends_in_its_root_cause_and_leaves_no_thread() {
     });
 }
 
+/// Not part of the ordinary run, since a bound on time fails wherever the machine is busy with something else; that the
+/// same faults end in their cause is tested above. `make soak` runs it.
 #[test]
-#[ignore = "timed: make soak"]
+#[ignore = "asserts a time, which a busy machine may miss: make soak"]
 fn a_fault_at_any_stage_ends_the_stream_within_a_second() {
     watched(|| {
         for case in CASES {

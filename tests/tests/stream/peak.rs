@@ -1,6 +1,5 @@
 //! Peak memory is as predicted at start-up, and flat over fifty epochs.
 
-use std::process::Command;
 use std::sync::Arc;
 
 use smog_pipeline::augment::{CropRule, Recipe, ViewRecipe};
@@ -8,22 +7,14 @@ use smog_pipeline::order::OrderSettings;
 use smog_pipeline::source::{Source, SyntheticSource};
 use smog_pipeline::stream::StreamConfig;
 use smog_tests::streams::{next, open};
-use smog_tests::watch::{peak_bytes, reset_peak, resident_bytes, watched};
+use smog_tests::watch::{alone, peak_bytes, reset_peak, resident_bytes, watched};
 
 /// What threads, their stacks and the allocator's arenas take beside what is foreseen.
 const UNFORESEEN_BYTES: u64 = 8 << 20;
 
-/// Memory can only be compared in a process that has done nothing else, so the test below runs alone.
 #[test]
 fn the_peak_of_fifty_epochs_is_what_was_forecast() {
-    let program = std::env::current_exe().expect("tests run from a file");
-    let output = Command::new(program)
-        .args(["--ignored", "--exact", "peak::fifty_epochs_alone", "--nocapture"])
-        .output()
-        .expect("the same program starts again");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("1 passed"), "{text}");
+    let text = alone("peak::fifty_epochs_alone");
     println!("{}", text.lines().find(|line| line.starts_with("peak:")).unwrap_or_default());
 }
 

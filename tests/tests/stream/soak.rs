@@ -1,11 +1,11 @@
-//! Long runs, for `make soak`.
+//! Long runs: memory stays flat over 10,000 steps.
 
 use std::sync::Arc;
 
 use smog_pipeline::source::{Source, SyntheticSource};
 use smog_pipeline::stream::StreamConfig;
 use smog_tests::streams::{config, next, open};
-use smog_tests::watch::{resident_bytes, stage_threads, watched};
+use smog_tests::watch::{alone, resident_bytes, stage_threads, watched};
 
 /// Steps before memory is looked at: every buffer has grown to its size by then.
 const WARM_UP: u64 = 500;
@@ -43,8 +43,14 @@ fn soak(what: &str, config: &StreamConfig, source: &Arc<dyn Source>) {
 }
 
 #[test]
-#[ignore = "takes a while: make soak"]
-fn ten_thousand_steps_leave_memory_flat_where_everything_stays_in_memory() {
+fn ten_thousand_steps_leave_memory_flat() {
+    alone("soak::everything_stays_in_memory_alone");
+    alone("soak::row_groups_come_and_go_alone");
+}
+
+#[test]
+#[ignore = "runs in a process of its own, started by the test above"]
+fn everything_stays_in_memory_alone() {
     watched(|| {
         let source: Arc<dyn Source> = Arc::new(SyntheticSource::new(700, 7, 32, 5));
         assert!(open(&source, &config(), 0).memory().keeps_all);
@@ -53,8 +59,8 @@ fn ten_thousand_steps_leave_memory_flat_where_everything_stays_in_memory() {
 }
 
 #[test]
-#[ignore = "takes a while: make soak"]
-fn ten_thousand_steps_leave_memory_flat_where_row_groups_come_and_go() {
+#[ignore = "runs in a process of its own, started by the test above"]
+fn row_groups_come_and_go_alone() {
     watched(|| {
         let source: Arc<dyn Source> = Arc::new(SyntheticSource::new(700, 7, 32, 5));
         let roomy = open(&source, &config(), 0).memory();

@@ -25,7 +25,6 @@ use self::segments::{Component, Scan, Tables};
 use self::strip::{Geometry, Strip};
 use super::any::{JpegBackend, reserve};
 use super::header::{JpegColour, JpegHeader};
-use super::turbo::Turbo;
 use super::{CodecError, DecodeRequest, Pixels, Region};
 use crate::simd::Simd;
 
@@ -42,8 +41,6 @@ pub(super) struct Baseline {
     strip: Strip,
     /// Of one unit.
     coefficients: [Block; UNIT_BLOCKS],
-    /// For the other files; made at the first of them.
-    turbo: Option<Turbo>,
 }
 
 impl Baseline {
@@ -54,7 +51,6 @@ impl Baseline {
             data: ScanData::default(),
             strip: Strip::default(),
             coefficients: [Block::ZERO; UNIT_BLOCKS],
-            turbo: None,
         }
     }
 }
@@ -65,22 +61,12 @@ impl JpegBackend for Baseline {
         encoded: &[u8],
         header: &JpegHeader,
         request: &DecodeRequest,
-        scratch: &mut Vec<u8>,
+        _scratch: &mut Vec<u8>,
         out: &mut Pixels,
-    ) -> Result<(), CodecError> {
-        if request.max_scale == 1
-            && takes(header)
-            && self.simd.bits()
-            // SAFETY: the processor has the instructions, or `simd` would not say so.
-            && unsafe { self.try_decode(encoded, header, request.region, out) }.is_some()
-        {
-            return Ok(());
-        }
-        let turbo = match &mut self.turbo {
-            Some(turbo) => turbo,
-            none => none.insert(Turbo::new()?),
-        };
-        turbo.decode(encoded, header, request, scratch, out)
+    ) -> Result<bool, CodecError> {
+        let ours = request.max_scale == 1 && takes(header) && self.simd.bits();
+        // SAFETY: the processor has the instructions, or `simd` would not say so.
+        Ok(ours && unsafe { self.try_decode(encoded, header, request.region, out) }.is_some())
     }
 }
 
