@@ -13,6 +13,8 @@ mod remote_splits;
 mod rows;
 mod synthetic;
 mod table;
+#[cfg(test)]
+mod test_images;
 mod webdataset;
 
 use arrow::array::{Array, BinaryViewArray};

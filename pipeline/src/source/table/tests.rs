@@ -4,23 +4,13 @@ use std::sync::Arc;
 use arrow::array::{BinaryArray, Int64Array, StringArray, StructArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Schema};
-use jpeg_encoder::{ColorType, Encoder};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 
 use super::*;
-use crate::source::open;
-
-fn jpeg(side: u16, seed: u8) -> Vec<u8> {
-    let pixels: Vec<u8> = (0..usize::from(side) * usize::from(side) * 3)
-        .map(|byte| (byte as u8).wrapping_mul(seed | 1).wrapping_add(seed))
-        .collect();
-    let mut bytes = Vec::new();
-    Encoder::new(&mut bytes, 90).encode(&pixels, side, side, ColorType::Rgb).unwrap();
-    bytes
-}
+use crate::source::{open, test_images::jpeg};
 
 fn features(names: &[&str]) -> KeyValue {
     let text = serde_json::json!({"info": {"features": {

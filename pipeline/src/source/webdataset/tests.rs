@@ -1,18 +1,7 @@
 use std::fs;
 
-use jpeg_encoder::{ColorType, Encoder};
-
 use super::*;
-use crate::source::{Found, find, open};
-
-fn jpeg(side: u16, seed: u8) -> Vec<u8> {
-    let pixels: Vec<u8> = (0..usize::from(side) * usize::from(side) * 3)
-        .map(|byte| (byte as u8).wrapping_mul(seed | 1).wrapping_add(seed))
-        .collect();
-    let mut bytes = Vec::new();
-    Encoder::new(&mut bytes, 90).encode(&pixels, side, side, ColorType::Rgb).unwrap();
-    bytes
-}
+use crate::source::{Found, find, open, test_images::jpeg};
 
 fn write_tar(path: &Path, members: &[(String, Vec<u8>)]) {
     let mut builder = tar::Builder::new(fs::File::create(path).unwrap());
