@@ -48,7 +48,7 @@ fn random(shape: &[i64]) -> Tensor {
 
 fn steps(arch: Arch, width: i64, batch: i64, direction: Direction) -> Result<(), ModelError> {
     let config = ModelConfig {
-        encoder: EncoderConfig { arch, stem: Stem::Cifar, width },
+        encoder: EncoderConfig { arch, stem: Stem::Cifar, width, ..EncoderConfig::default() },
         direction,
         ..ModelConfig::default()
     };

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use crate::config::ModelConfig;
-use crate::encoder::ResNet;
+use crate::encoder::Encoder;
 use crate::heads::Head;
 use crate::layers::Mode;
 use crate::network::{Builder, Leaf, Network};
@@ -11,7 +11,7 @@ use crate::network::{Builder, Leaf, Network};
 /// Encoder f, projector g and predictor h.
 #[derive(Debug)]
 pub(crate) struct Branch {
-    pub(crate) encoder: ResNet,
+    pub(crate) encoder: Encoder,
     pub(crate) projector: Head,
     pub(crate) predictor: Option<Head>,
 }
@@ -20,7 +20,7 @@ impl Branch {
     pub(crate) fn new(builder: &mut Builder, config: &ModelConfig, predictor: bool) -> Self {
         let features = config.encoder.feature_dim();
         Self {
-            encoder: ResNet::new(builder, &config.encoder),
+            encoder: Encoder::new(builder, &config.encoder),
             projector: Head::projector(builder, features, config.projector_hidden, config.dim),
             predictor: predictor
                 .then(|| Head::predictor(builder, config.dim, config.predictor_hidden)),

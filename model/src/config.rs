@@ -8,6 +8,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
 
+/// Names as they stand in a settings file, from the serde names, so that they cannot drift apart.
+macro_rules! named {
+    ($type:ty { $($name:literal => $value:expr),+ $(,)? }) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $(if *self == $value { return f.write_str($name); })+
+                Ok(())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($name => Ok($value),)+
+                    _ => Err(format!("\"{text}\" is none of {}", [$($name),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+
+// After the macro that it uses.
+mod encoder;
+
+pub(crate) use encoder::Layout;
+pub use encoder::{Arch, EncoderConfig, Stem};
+
 /// Encoder, heads, groups and the pairing of views.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -49,7 +78,7 @@ impl ModelConfig {
     /// # Errors
     /// [`ModelError::Config`] naming the field and the value.
     pub fn validate(&self) -> Result<(), ModelError> {
-        positive("encoder.width", self.encoder.width)?;
+        self.encoder.validate()?;
         positive("projector_hidden", self.projector_hidden)?;
         positive("predictor_hidden", self.predictor_hidden)?;
         positive("dim", self.dim)?;
@@ -77,74 +106,6 @@ impl ModelConfig {
         }
         Ok(())
     }
-}
-
-/// The backbone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EncoderConfig {
-    /// Which network.
-    pub arch: Arch,
-    /// First layers: for photographs or for small pictures.
-    pub stem: Stem,
-    /// Channels of the first stage; 64 is the published network, 16 makes a quick small one.
-    pub width: i64,
-}
-
-impl Default for EncoderConfig {
-    fn default() -> Self {
-        Self { arch: Arch::Resnet18, stem: Stem::Cifar, width: 64 }
-    }
-}
-
-impl EncoderConfig {
-    /// Size of the features: 8 times the width, times 4 with bottleneck blocks (512 and 2048 at width 64).
-    pub fn feature_dim(&self) -> i64 {
-        self.width * 8 * self.arch.expansion()
-    }
-}
-
-/// Residual networks by their usual names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Arch {
-    /// Basic blocks 2-2-2-2.
-    Resnet18,
-    /// Basic blocks 3-4-6-3.
-    Resnet34,
-    /// Bottleneck blocks 3-4-6-3.
-    Resnet50,
-    /// Bottleneck blocks 3-4-23-3.
-    Resnet101,
-}
-
-impl Arch {
-    /// Blocks in each of the four stages.
-    pub fn num_blocks(self) -> [usize; 4] {
-        match self {
-            Self::Resnet18 => [2, 2, 2, 2],
-            Self::Resnet34 | Self::Resnet50 => [3, 4, 6, 3],
-            Self::Resnet101 => [3, 4, 23, 3],
-        }
-    }
-
-    /// Output channels of a block over its inner channels.
-    pub fn expansion(self) -> i64 {
-        match self {
-            Self::Resnet18 | Self::Resnet34 => 1,
-            Self::Resnet50 | Self::Resnet101 => 4,
-        }
-    }
-}
-
-/// First layers of a residual network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stem {
-    /// 7x7 convolution with stride 2, then 3x3 max-pool with stride 2.
-    Imagenet,
-    /// 3x3 convolution with stride 1, no pool; for pictures of 32 to 64 pixels.
-    Cifar,
 }
 
 /// Number of groups and their movement (K, beta and tau of the paper).
@@ -213,36 +174,6 @@ pub enum Direction {
     Alternate,
 }
 
-/// Names as they stand in a settings file, from the serde names, so that they cannot drift apart.
-macro_rules! named {
-    ($type:ty { $($name:literal => $value:expr),+ $(,)? }) => {
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                $(if *self == $value { return f.write_str($name); })+
-                Ok(())
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($name => Ok($value),)+
-                    _ => Err(format!("\"{text}\" is none of {}", [$($name),+].join(", "))),
-                }
-            }
-        }
-    };
-}
-
-named!(Arch {
-    "resnet18" => Arch::Resnet18,
-    "resnet34" => Arch::Resnet34,
-    "resnet50" => Arch::Resnet50,
-    "resnet101" => Arch::Resnet101,
-});
-named!(Stem { "imagenet" => Stem::Imagenet, "cifar" => Stem::Cifar });
 named!(Direction { "both" => Direction::Both, "alternate" => Direction::Alternate });
 
 fn positive(field: &'static str, value: i64) -> Result<(), ModelError> {
@@ -261,7 +192,14 @@ mod tests {
 
     #[test]
     fn names_in_a_settings_file_and_on_the_command_line_are_the_same() {
-        for arch in [Arch::Resnet18, Arch::Resnet34, Arch::Resnet50, Arch::Resnet101] {
+        for arch in [
+            Arch::Resnet18,
+            Arch::Resnet101,
+            Arch::VitSmall,
+            Arch::VitBase,
+            Arch::SwinT,
+            Arch::SwinS,
+        ] {
             assert_eq!(serde_json::to_value(arch).unwrap(), arch.to_string());
             assert_eq!(arch.to_string().parse(), Ok(arch));
         }

@@ -18,6 +18,8 @@ pub(crate) enum Domain {
     Groups = 6,
     /// Initial weights of a network: key (parameter number).
     Weights = 9,
+    /// Drop path: key (low and high half of the step, first view of the pass, residual branch).
+    DropPath = 10,
 }
 
 /// A keyed stream of random numbers.

@@ -60,25 +60,38 @@ pub(crate) fn weights(name: &str, shape: &[i64]) -> Tensor {
 /// batch norms over few values magnify.
 pub(crate) fn to_double(network: &dyn Network) {
     network.walk("", &mut |_, leaf| {
-        if let Leaf::Parameter { tensor, .. } | Leaf::Buffer(tensor) = leaf {
+        if let Leaf::Parameter { tensor, .. } | Leaf::Buffer(tensor) = leaf
+            && tensor.is_floating_point()
+        {
             tensor.shallow_clone().set_data(&tensor.detach().to_kind(Kind::Double));
         }
     });
 }
 
-/// Every tensor of a network from its name; counters are 0.
+/// Every tensor of a network from its name; integers as they are.
 pub(crate) fn state(network: &dyn Network, prefix: &str) -> HashMap<String, Tensor> {
     network
         .state(prefix)
         .into_iter()
         .map(|(name, tensor)| {
             let value = match tensor.kind() {
-                Kind::Int64 => tensor.zeros_like(),
+                Kind::Int64 => tensor,
                 _ => weights(&name, &tensor.size()),
             };
             (name, value)
         })
         .collect()
+}
+
+/// Fills every tensor of a network from its name, one by one: of a large network there is no second copy.
+pub(crate) fn fill(network: &dyn Network) {
+    network.walk("", &mut |name, leaf| {
+        if let Leaf::Parameter { tensor, .. } | Leaf::Buffer(tensor) = leaf
+            && tensor.is_floating_point()
+        {
+            tch::no_grad(|| tensor.shallow_clone().copy_(&weights(&name, &tensor.size())));
+        }
+    });
 }
 
 /// Asserts that the first values of `found`, in row order, are `expected`, within `tolerance` of the larger of 1 and

@@ -1,18 +1,25 @@
-//! Convolution, batch norm and linear layer with PyTorch's names, defaults and initial values.
+//! Convolution, norms and linear layer with PyTorch's names, defaults and initial values.
 
 use std::cell::Cell;
 
 use tch::Tensor;
 
+use crate::encoder::DropKey;
 use crate::network::{Builder, Leaf, Network};
 
 const BN_EPS: f64 = 1e-5;
 const BN_MOMENTUM: f64 = 0.1;
+/// Spread of a Transformer's initial weights, in timm and torchvision.
+pub(crate) const TRANSFORMER_STD: f64 = 0.02;
 
-/// Whether batch norms use the batch's statistics (and update the running ones) or the running ones.
+/// How a network is passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
+    /// Batch norms use the batch's statistics and update the running ones.
     Train,
+    /// As `Train`, and residual branches are dropped as this key draws it, where the encoder has drop path.
+    Drop(DropKey),
+    /// Batch norms use the running statistics.
     Eval,
 }
 
@@ -93,7 +100,7 @@ impl BatchNorm {
     }
 
     pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
-        let train = mode == Mode::Train;
+        let train = mode != Mode::Eval;
         if train {
             self.num_batches.set(self.num_batches.get() + 1);
         }
@@ -126,6 +133,31 @@ impl Network for BatchNorm {
     }
 }
 
+/// Layer norm over the last dimension.
+#[derive(Debug)]
+pub(crate) struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    pub(crate) fn new(builder: &mut Builder, size: i64, eps: f64) -> Self {
+        Self { weight: builder.constant(&[size], 1.0), bias: builder.constant(&[size], 0.0), eps }
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, true)
+    }
+}
+
+impl Network for LayerNorm {
+    fn walk(&self, prefix: &str, see: &mut dyn FnMut(String, Leaf<'_>)) {
+        see(format!("{prefix}weight"), Leaf::Parameter { tensor: &self.weight, decay: false });
+        see(format!("{prefix}bias"), Leaf::Parameter { tensor: &self.bias, decay: false });
+    }
+}
+
 /// A linear layer; without bias where a batch norm follows, which would cancel it.
 #[derive(Debug)]
 pub(crate) struct Linear {
@@ -139,6 +171,12 @@ impl Linear {
         let weight = builder.uniform(&[outputs, inputs], bound);
         let bias = bias.then(|| builder.uniform(&[outputs], bound));
         Self { weight, bias }
+    }
+
+    /// With normal weights and, if any, a bias of zeros, as in Transformers.
+    pub(crate) fn normal(builder: &mut Builder, inputs: i64, outputs: i64, bias: bool) -> Self {
+        let weight = builder.normal(&[outputs, inputs], TRANSFORMER_STD);
+        Self { weight, bias: bias.then(|| builder.constant(&[outputs], 0.0)) }
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {

@@ -14,7 +14,7 @@ use crate::tensors;
 pub(crate) enum Leaf<'a> {
     /// Trained by the optimiser; `decay` is false for biases and norms.
     Parameter { tensor: &'a Tensor, decay: bool },
-    /// Running statistics.
+    /// Running statistics, and indices where PyTorch saves them.
     Buffer(&'a Tensor),
     /// `num_batches_tracked`: kept on the host, so that counting costs no kernel.
     Counter(&'a Cell<i64>),
@@ -115,6 +115,16 @@ impl Builder {
         self.parameter(shape, |draw| channels_last(&draw.normal(shape, std)))
     }
 
+    /// Normal weights. PyTorch's `trunc_normal_` is the same where its bounds of -2 and 2 are many deviations away.
+    pub(crate) fn normal(&mut self, shape: &[i64], std: f64) -> Tensor {
+        self.parameter(shape, |draw| draw.normal(shape, std))
+    }
+
+    /// Uniform weights of a convolution, in the memory order that [`channels_last`] gives.
+    pub(crate) fn uniform_kernel(&mut self, shape: &[i64; 4], bound: f64) -> Tensor {
+        self.parameter(shape, |draw| channels_last(&draw.uniform(shape, bound)))
+    }
+
     /// Uniform weights in `[-bound, bound)`.
     pub(crate) fn uniform(&mut self, shape: &[i64], bound: f64) -> Tensor {
         self.parameter(shape, |draw| draw.uniform(shape, bound))
@@ -128,6 +138,11 @@ impl Builder {
     /// A tensor of one value that is no parameter.
     pub(crate) fn buffer(&self, shape: &[i64], value: f64) -> Tensor {
         Tensor::full(shape, value, (Kind::Float, self.device))
+    }
+
+    /// Integers that are no parameter.
+    pub(crate) fn indices(&self, values: &[i64]) -> Tensor {
+        Tensor::from_slice(values).to_device(self.device)
     }
 
     fn parameter(&mut self, shape: &[i64], make: impl FnOnce(&mut Draw) -> Tensor) -> Tensor {

@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use crate::branch::Branch;
 use crate::config::ModelConfig;
 use crate::draw::{Domain, Draw};
+use crate::encoder::DropKey;
 use crate::error::ModelError;
 use crate::guard::guard;
 use crate::kmeans::{self, KMeansSettings, ResetReport};
@@ -30,6 +31,7 @@ const GROUP_COUNTS: &str = "group_counts";
 #[derive(Debug)]
 pub struct SmogModel {
     config: ModelConfig,
+    seed: u64,
     device: Device,
     online: Branch,
     momentum: Branch,
@@ -68,6 +70,7 @@ impl SmogModel {
             let momentum_parameters = momentum.parameters("");
             let mut model = Self {
                 config: config.clone(),
+                seed,
                 device,
                 online,
                 momentum,
@@ -82,7 +85,7 @@ impl SmogModel {
     }
 
     /// One pass over the views of a batch: each f32 NCHW `[B, 3, H, W]`, normalised, the `num_large` large ones
-    /// first. `step` matters with [`Direction::Alternate`](crate::Direction) only.
+    /// first. `step` turns [`Direction::Alternate`](crate::Direction) and keys what drop path leaves out.
     ///
     /// Targets are assigned with the groups as they were, the logits are taken against the groups after this step's
     /// update, which [`update_groups`](Self::update_groups) then stores. Views of one size pass each branch as one
@@ -96,10 +99,13 @@ impl SmogModel {
         let settings = &self.config.groups;
 
         let targets = no_grad(|| {
-            let (_, features) = pass(&self.momentum, &select(views, &pairing.targets));
+            let (_, features) =
+                pass(&self.momentum, &select(views, &pairing.targets), |_| Mode::Train);
             groups::assign(&features, &self.groups)
         });
-        let (projections, predictions) = pass(&self.online, &select(views, &pairing.online));
+        let seed = self.seed;
+        let drop = |first| Mode::Drop(DropKey { seed, step, view: pairing.online[first] as u32 });
+        let (projections, predictions) = pass(&self.online, &select(views, &pairing.online), drop);
 
         let num_members = pairing.num_members as i64 * views[0].size()[0];
         let members = projections.narrow(0, 0, num_members);
@@ -214,8 +220,8 @@ impl SmogModel {
         tensors::load(&self.group_counts, state, GROUP_COUNTS)
     }
 
-    /// The online encoder's weights and buffers under torchvision's names (`conv1.weight`, ...), without `fc`: a
-    /// torchvision network with `fc = nn.Identity()` loads them with `strict=True`.
+    /// The online encoder's weights and buffers under the names of torchvision, or for ViT of timm, without the
+    /// classifier: their network with `nn.Identity()` in its place loads them with `strict=True`.
     pub fn encoder_state(&self) -> Vec<(String, Tensor)> {
         self.online.encoder.state("")
     }
@@ -237,16 +243,18 @@ fn select<'a>(views: &'a [Tensor], indices: &[usize]) -> Vec<&'a Tensor> {
     indices.iter().map(|&index| &views[index]).collect()
 }
 
-/// Projections and predictions `[V * B, dim]` of the views in training mode, in their order.
-fn pass(branch: &Branch, views: &[&Tensor]) -> (Tensor, Tensor) {
+/// Projections and predictions `[V * B, dim]` of the views, in their order. `mode` of the number of the first view
+/// of each run.
+fn pass(branch: &Branch, views: &[&Tensor], mode: impl Fn(usize) -> Mode) -> (Tensor, Tensor) {
     let mut rest = views;
     let mut projections = Vec::new();
     let mut predictions = Vec::new();
     for length in runs(views) {
+        let mode = mode(views.len() - rest.len());
         let (run, later) = rest.split_at(length);
         rest = later;
-        let projected = branch.project(&join(run), Mode::Train);
-        predictions.push(branch.predict(&projected, Mode::Train));
+        let projected = branch.project(&join(run), mode);
+        predictions.push(branch.predict(&projected, mode));
         projections.push(projected);
     }
     (join(&projections.iter().collect::<Vec<_>>()), join(&predictions.iter().collect::<Vec<_>>()))

@@ -50,7 +50,7 @@ def fill(module, prefix=""):
 
     state = module.state_dict()
     for name, tensor in state.items():
-        if not name.endswith("num_batches_tracked"):
+        if tensor.is_floating_point():
             state[name] = torch.from_numpy(weights(prefix + name, tuple(tensor.shape)))
     module.load_state_dict(state, strict=True)
 

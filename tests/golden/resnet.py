@@ -15,26 +15,46 @@ def network(arch, stem):
     return model
 
 
-def narrow(module, factor):
-    """Divides the channels of every layer but the input's three."""
+def resize(module, change):
+    """Changes the channels of every layer but the input's three."""
     for name, child in module.named_children():
         if isinstance(child, torch.nn.Conv2d):
-            inputs = 3 if child.in_channels == 3 else child.in_channels // factor
+            inputs = 3 if child.in_channels == 3 else change(child.in_channels)
             sizes = (child.kernel_size, child.stride, child.padding)
-            setattr(module, name, torch.nn.Conv2d(inputs, child.out_channels // factor, *sizes, bias=False))
+            setattr(module, name, torch.nn.Conv2d(inputs, change(child.out_channels), *sizes, bias=False))
         elif isinstance(child, torch.nn.BatchNorm2d):
-            setattr(module, name, torch.nn.BatchNorm2d(child.num_features // factor))
+            setattr(module, name, torch.nn.BatchNorm2d(change(child.num_features)))
         else:
-            narrow(child, factor)
+            resize(child, change)
     return module
+
+
+def narrow(module, factor):
+    return resize(module, lambda channels: channels // factor)
+
+
+def names_of(model):
+    state = model.state_dict()
+    names = "".join(f"{name}:{list(tensor.shape)}\n".replace(" ", "") for name, tensor in state.items())
+    return {"num_names": len(state), "names_fnv1a": fnv1a(names)}
+
+
+def wide(arch, factor, side):
+    """Every width times a factor, as in SwAV's and SimCLR's RN50-w2 and -w4; torchvision's wide_resnet widens the inner
+    convolutions of a bottleneck only. In evaluation mode and single precision."""
+    model = resize(network(arch, "imagenet"), lambda channels: channels * factor)
+    fill(model)
+    model.eval()
+    with torch.no_grad():
+        features = model(torch.from_numpy(pattern("images", (1, 3, side, side))))
+    first = features[:, :32].flatten().tolist()
+    return {"arch": arch, "width": 64 * factor, "side": side, **names_of(model), "eval": first, "eval_norm": features.norm().item()}
 
 
 def case(arch, stem, side):
     model = network(arch, stem)
     fill(model)
     model.double()
-    state = model.state_dict()
-    names = "".join(f"{name}:{list(tensor.shape)}\n".replace(" ", "") for name, tensor in state.items())
     images = torch.from_numpy(pattern("images", (4, 3, side, side))).double()
     model.eval()
     with torch.no_grad():
@@ -42,14 +62,13 @@ def case(arch, stem, side):
     model.train()
     features = model(images)
     features.square().mean().backward()
-    last = "layer4.1.bn2." if arch == "resnet18" else "layer4.2.bn3."
+    last = {"resnet18": "layer4.1.bn2.", "resnet34": "layer4.2.bn2."}.get(arch, "layer4.2.bn3.")
     state = model.state_dict()
     return {
         "arch": arch,
         "stem": stem,
         "side": side,
-        "num_names": len(state),
-        "names_fnv1a": fnv1a(names),
+        **names_of(model),
         "eval": eval_features[:, :8].flatten().tolist(),
         "eval_norm": eval_features.norm().item(),
         "train": features[:, :8].flatten().tolist(),
@@ -64,7 +83,7 @@ def case(arch, stem, side):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    write(
-        "resnet",
-        [case("resnet18", "imagenet", 64), case("resnet18", "cifar", 16), case("resnet50", "imagenet", 64)],
-    )
+    cases = [("resnet18", "imagenet", 64), ("resnet18", "cifar", 16), ("resnet50", "imagenet", 64)]
+    write("resnet", [case(*values) for values in [*cases, ("resnet34", "cifar", 16)]])
+    cases = [("resnet101", 1, 64), ("resnet50", 2, 64), ("resnet18", 4, 32), ("resnet50", 4, 64)]
+    write("resnet_wide", [wide(*values) for values in cases])

@@ -18,23 +18,29 @@ pub(crate) struct ResNet {
 }
 
 impl ResNet {
-    pub(crate) fn new(builder: &mut Builder, config: &EncoderConfig) -> Self {
+    /// `num_blocks` of each stage; `expansion`: output channels of a block over its inner channels, 1 for basic blocks.
+    pub(crate) fn new(
+        builder: &mut Builder,
+        config: &EncoderConfig,
+        num_blocks: [usize; 4],
+        expansion: i64,
+    ) -> Self {
         let (kernel, stride) = match config.stem {
             Stem::Imagenet => (7, 2),
             Stem::Cifar => (3, 1),
         };
         let conv1 = Conv::new(builder, 3, config.width, kernel, stride);
         let bn1 = BatchNorm::new(builder, config.width);
-        let make = if config.arch.expansion() == 1 { Block::basic } else { Block::bottleneck };
+        let make = if expansion == 1 { Block::basic } else { Block::bottleneck };
         let mut channels = config.width;
         let mut inner = config.width;
         let mut stages = Vec::with_capacity(4);
-        for (stage, num_blocks) in config.arch.num_blocks().into_iter().enumerate() {
+        for (stage, num_blocks) in num_blocks.into_iter().enumerate() {
             let mut blocks = Vec::with_capacity(num_blocks);
             for number in 0..num_blocks {
                 let stride = if stage > 0 && number == 0 { 2 } else { 1 };
                 blocks.push(make(builder, channels, inner, stride));
-                channels = inner * config.arch.expansion();
+                channels = inner * expansion;
             }
             stages.push(blocks);
             inner *= 2;

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::ResNet;
+use super::Encoder;
 use crate::config::{Arch, EncoderConfig, Stem};
 use crate::golden::{self, assert_close, pattern};
 use crate::layers::Mode;
@@ -27,8 +27,33 @@ struct Case {
     conv1_gradient_norm: f64,
 }
 
-fn build(arch: Arch, stem: Stem, width: i64, seed: u64) -> ResNet {
-    ResNet::new(&mut Builder::online(seed, Device::Cpu), &EncoderConfig { arch, stem, width })
+#[derive(Deserialize)]
+struct Wide {
+    arch: Arch,
+    width: i64,
+    side: i64,
+    num_names: usize,
+    names_fnv1a: u32,
+    eval: Vec<f64>,
+    eval_norm: f64,
+}
+
+fn config(arch: Arch, stem: Stem, width: i64) -> EncoderConfig {
+    EncoderConfig { arch, stem, width, ..EncoderConfig::default() }
+}
+
+fn build(arch: Arch, stem: Stem, width: i64, seed: u64) -> Encoder {
+    Encoder::new(&mut Builder::online(seed, Device::Cpu), &config(arch, stem, width))
+}
+
+/// Names and shapes in their order.
+pub(super) fn names_of(network: &Encoder) -> (usize, u32) {
+    let state = network.state("");
+    let names: String = state
+        .iter()
+        .map(|(name, tensor)| format!("{name}:{:?}\n", tensor.size()).replace(' ', ""))
+        .collect();
+    (state.len(), golden::fnv1a(&names))
 }
 
 fn first_features(features: &Tensor) -> Tensor {
@@ -50,7 +75,7 @@ fn features_statistics_and_gradients_are_those_of_torchvision() {
     }
 }
 
-fn check(network: &ResNet, images: &Tensor, case: &Case, tolerance: f64) {
+fn check(network: &Encoder, images: &Tensor, case: &Case, tolerance: f64) {
     let what = |part: &str| format!("{} {} {part}", case.arch, case.stem);
     let features = no_grad(|| network.forward(images, Mode::Eval));
     // Running statistics do not magnify rounding.
@@ -82,14 +107,37 @@ fn check(network: &ResNet, images: &Tensor, case: &Case, tolerance: f64) {
 #[test]
 fn names_and_shapes_are_those_of_torchvision_in_its_order() {
     for case in golden::read::<Vec<Case>>("resnet") {
-        let state = build(case.arch, case.stem, 64, 0).state("");
-        assert_eq!(state.len(), case.num_names);
-        let names: String = state
-            .iter()
-            .map(|(name, tensor)| format!("{name}:{:?}\n", tensor.size()).replace(' ', ""))
-            .collect();
-        assert_eq!(golden::fnv1a(&names), case.names_fnv1a, "{names}");
+        let network = build(case.arch, case.stem, 64, 0);
+        assert_eq!(names_of(&network), (case.num_names, case.names_fnv1a), "{}", case.arch);
     }
+}
+
+/// `width` is every channel count times a factor, as SwAV's RN50-w2 and -w4 and not as torchvision's wide networks.
+fn check_wide(is_wanted: fn(&Wide) -> bool) {
+    let cases = golden::read::<Vec<Wide>>("resnet_wide");
+    for case in cases.iter().filter(|case| is_wanted(case)) {
+        // Weights that are not drawn: drawing would take most of the time.
+        let mut builder = Builder::momentum(Device::Cpu);
+        let network = Encoder::new(&mut builder, &config(case.arch, Stem::Imagenet, case.width));
+        assert_eq!(names_of(&network), (case.num_names, case.names_fnv1a));
+        golden::fill(&network);
+        let images = pattern("images", &[1, 3, case.side, case.side]);
+        let features = no_grad(|| network.forward(&images, Mode::Eval));
+        let what = format!("{} width {}", case.arch, case.width);
+        assert_close(&features, &case.eval, 1e-4, &what);
+        assert_close(&features.norm(), &[case.eval_norm], 1e-4, &what);
+    }
+}
+
+#[test]
+fn features_of_deep_and_wide_networks_are_those_of_torchvision_s_with_all_widths_scaled() {
+    check_wide(|case| case.arch != Arch::Resnet50 || case.width == 128);
+}
+
+#[test]
+#[ignore = "375 million weights: 2 GB of memory and many seconds"]
+fn features_of_resnet50_of_four_times_the_width_are_those_of_torchvision_s() {
+    check_wide(|case| case.arch == Arch::Resnet50 && case.width == 256);
 }
 
 #[test]
@@ -123,7 +171,7 @@ fn initial_weights_have_torchvision_s_spread() {
 #[test]
 fn width_scales_the_features_of_every_network() {
     for arch in [Arch::Resnet18, Arch::Resnet34, Arch::Resnet50, Arch::Resnet101] {
-        let config = EncoderConfig { arch, stem: Stem::Cifar, width: 4 };
+        let config = config(arch, Stem::Cifar, 4);
         let network = build(arch, Stem::Cifar, 4, 0);
         let images = pattern("images", &[2, 3, 16, 16]);
         let features = no_grad(|| network.forward(&images, Mode::Eval));
