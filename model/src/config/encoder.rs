@@ -80,8 +80,7 @@ impl EncoderConfig {
             below => format!("{below} or {}", below + patch),
         };
         Err(format!(
-            "expected a multiple of {patch}, such as {near}: encoder.arch = \"{}\" cuts pictures into patches of \
-             {patch} pixels (encoder.patch)",
+            "expected a multiple of {patch}, such as {near}, the side of a patch of {} (model.encoder.patch)",
             self.arch
         ))
     }
@@ -241,7 +240,7 @@ mod tests {
         }
         let message = check(Arch::VitBase, 0, 100).unwrap_err();
         assert!(message.contains("96 or 112") && message.contains("vit_base"), "{message}");
-        assert!(check(Arch::VitBase, 0, 8).unwrap_err().contains("such as 16:"));
+        assert!(check(Arch::VitBase, 0, 8).unwrap_err().contains("such as 16,"));
         assert!(check(Arch::SwinT, 0, 90).unwrap_err().contains("88 or 92"));
     }
 }

@@ -19,6 +19,7 @@ use smog_trainer::train::Outcome;
 #[command(after_help = "Examples:\n  \
     smog-trainer run --preset imagenet-resnet50 --data imagenet-shards/\n  \
     smog-trainer run --preset cifar10-resnet18 --data cifar10/ --epochs 8 --set model.encoder.width=16\n  \
+    smog-trainer run --preset imagenet-vit-s --data imagenet-shards/ --set model.encoder.arch=vit_base\n  \
     smog-trainer run --resume runs/cifar10-resnet18-20250101-120000\n  \
     smog-trainer run --preset demo --data synthetic:600 --steps 50 --trace trace.json\n\n\
     Settings come in layers: the preset, over it --config, over it --set and the flags that stand for a setting. \

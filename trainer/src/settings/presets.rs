@@ -26,9 +26,29 @@ pub const PRESETS: &[Preset] = &[
         text: include_str!("../../presets/cifar10-resnet18.toml"),
     },
     Preset {
+        name: "imagenet100-resnet50",
+        about: "ImageNet-100 and other sets of about 100,000 images, ResNet-50",
+        text: include_str!("../../presets/imagenet100-resnet50.toml"),
+    },
+    Preset {
         name: "imagenet-resnet50",
-        about: "ImageNet, ResNet-50, 2 x 224 + 4 x 96 crops; paper-like as far as the paper is known",
+        about: "ImageNet, ResNet-50, 2 x 224 views; paper-like as far as the paper is known",
         text: include_str!("../../presets/imagenet-resnet50.toml"),
+    },
+    Preset {
+        name: "imagenet-resnet50-multicrop",
+        about: "imagenet-resnet50 with four more views of 96 pixels",
+        text: include_str!("../../presets/imagenet-resnet50-multicrop.toml"),
+    },
+    Preset {
+        name: "imagenet-swin-t",
+        about: "ImageNet, Swin-T, 2 x 224 views",
+        text: include_str!("../../presets/imagenet-swin-t.toml"),
+    },
+    Preset {
+        name: "imagenet-vit-s",
+        about: "ImageNet, ViT-S/16, 2 x 224 views",
+        text: include_str!("../../presets/imagenet-vit-s.toml"),
     },
 ];
 

@@ -21,6 +21,44 @@ fn every_preset_resolves_and_its_stored_form_gives_the_same_settings() {
 }
 
 #[test]
+fn every_preset_makes_a_timetable_for_its_data_without_a_warning() {
+    for entry in presets::PRESETS {
+        let num_samples = match entry.name {
+            "demo" => 6_000,
+            "cifar10-resnet18" => 50_000,
+            "imagenet100-resnet50" => 126_689,
+            name if name.starts_with("imagenet-") => 1_281_167,
+            name => panic!("{name}: say here how many samples it is for"),
+        };
+        let config = preset(entry.name).resolve().unwrap();
+        let table = crate::timetable::Timetable::new(&config, num_samples).unwrap();
+        assert_eq!(table.warnings, Vec::<String>::new(), "{}", entry.name);
+        let num_large = config.augment.expanded().filter(|view| view.large).count();
+        assert_eq!(num_large, 2, "{}: two views set targets", entry.name);
+    }
+}
+
+#[test]
+fn a_size_that_does_not_suit_the_encoder_is_refused_with_its_key() {
+    let with = |sets: &[&str]| {
+        sets.iter().fold(preset("imagenet-vit-s"), |raw, set| raw.with_set(set).unwrap())
+    };
+    for (sets, key) in [
+        (["augment.views.1.size=90", "eval.size=224"], "augment.views.1.size = 90"),
+        (["augment.views.1.size=224", "eval.size=100"], "eval.size = 100"),
+        (["model.encoder.arch=swin_t", "augment.views.0.size=222"], "augment.views.0.size = 222"),
+        (["model.encoder.image_size=100", "eval.size=224"], "encoder.image_size"),
+        (["model.encoder.arch=resnet18", "eval.size=224"], "encoder.drop_path"),
+    ] {
+        let message = refused(&with(&sets));
+        assert!(message.contains(key), "{message}");
+    }
+    let small = ["augment.views.0.size=32", "augment.views.1.size=36", "eval.size=32"];
+    let patch = ["model.encoder.patch=4", "model.encoder.image_size=32"];
+    with(&[&small[..], &patch[..]].concat()).resolve().unwrap();
+}
+
+#[test]
 fn every_value_of_a_preset_says_where_it_comes_from() {
     for entry in presets::PRESETS {
         for line in entry.text.lines().filter(|line| line.contains(" = ") && !line.starts_with('#'))

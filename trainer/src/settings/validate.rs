@@ -27,7 +27,20 @@ impl RunConfig {
         self.model.validate().map_err(|error| value("model", error.to_string()))?;
         self.model
             .check_views(self.augment.num_views(), self.augment.num_large())
-            .map_err(|error| value("model", error.to_string()))
+            .map_err(|error| value("model", error.to_string()))?;
+        self.check_sides()
+    }
+
+    /// That the encoder can take pictures of every size that it will be shown.
+    fn check_sides(&self) -> Result<(), SettingsError> {
+        let views = (0..).zip(&self.augment.views);
+        let views = views.map(|(i, view): (u32, _)| (format!("augment.views.{i}.size"), view.size));
+        for (key, side) in views.chain([("eval.size".to_owned(), self.eval_size())]) {
+            if let Err(expected) = self.model.encoder.check_side(side.into()) {
+                return Err(SettingsError::Range { key, value: side.to_string(), expected });
+            }
+        }
+        Ok(())
     }
 
     fn check_run(&self) -> Result<(), SettingsError> {

@@ -53,6 +53,36 @@ fn a_run_stopped_at_any_step_and_resumed_is_the_whole_run_to_the_last_bit() {
 }
 
 #[test]
+fn a_transformer_with_drop_path_resumes_to_the_last_bit() {
+    within(120, || {
+        for arch in ["vit_small", "swin_t"] {
+            let dir = tempfile::tempdir().unwrap();
+            let arch = format!("model.encoder.arch={arch}");
+            let run = |name: &str, drop_path: &str, resume, stop| {
+                let drop_path = format!("model.encoder.drop_path={drop_path}");
+                let sets = [
+                    arch.as_str(),
+                    drop_path.as_str(),
+                    "model.encoder.patch=4",
+                    "model.encoder.image_size=32",
+                    "run.length=\"8 steps\"",
+                ];
+                let path = dir.path().join(name);
+                train(tiny(&sets), &path, resume, stop);
+                path
+            };
+            let reference = run("whole", "0.5", false, None);
+            run("stopped", "0.5", false, Some(3));
+            let resumed = run("stopped", "0.5", true, None);
+            assert_eq!(losses(&resumed), losses(&reference), "{arch}");
+            assert_eq!(newest(&resumed).state.files, newest(&reference).state.files, "{arch}");
+            let without = run("without", "0.0", false, Some(2));
+            assert_ne!(losses(&without)[&1], losses(&reference)[&1], "{arch}: nothing was dropped");
+        }
+    });
+}
+
+#[test]
 fn a_run_killed_between_checkpoints_repeats_the_lost_steps_to_the_last_bit() {
     within(120, || {
         let dir = tempfile::tempdir().unwrap();
