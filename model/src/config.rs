@@ -49,7 +49,7 @@ impl ModelConfig {
     /// # Errors
     /// [`ModelError::Config`] naming the field and the value.
     pub fn validate(&self) -> Result<(), ModelError> {
-        positive("encoder.width", self.encoder.width)?;
+        self.encoder.validate()?;
         positive("projector_hidden", self.projector_hidden)?;
         positive("predictor_hidden", self.predictor_hidden)?;
         positive("dim", self.dim)?;
@@ -98,6 +98,14 @@ impl Default for EncoderConfig {
 }
 
 impl EncoderConfig {
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] naming the field and the value.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        positive("encoder.width", self.width)
+    }
+
     /// Size of the features: 8 times the width, times 4 with bottleneck blocks (512 and 2048 at width 64).
     pub fn feature_dim(&self) -> i64 {
         self.width * 8 * self.arch.expansion()
