@@ -10,7 +10,7 @@ PYTHON ?= python3
 help:
 	@echo "make demo          draw pictures, shard them, train a small encoder, show what it learnt"
 	@echo "make test          run all tests"
-	@echo "make test-interop  our shards read by pyarrow, DuckDB, Polars and datasets, their files by us"
+	@echo "make test-interop  shards, encoders and features read by the Python world, its files by us (2.5 GB)"
 	@echo "make loom          run the ring of slots through every order of events"
 	@echo "make sanitize      run ring and stream under Miri, sanitizers and valgrind, as far as they are there"
 	@echo "make soak          run the stream for 10,000 steps, and hold a watch to its endings"

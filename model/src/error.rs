@@ -31,6 +31,15 @@ pub enum ModelError {
         expected: Vec<i64>,
     },
 
+    /// A tensor that this network does not have.
+    #[error(
+        "tensor \"{name}\" is no part of this encoder: the file holds another network, or one of another size"
+    )]
+    UnknownTensor {
+        /// Name of the tensor.
+        name: String,
+    },
+
     /// A saved counter whose value makes no sense.
     #[error("tensor \"{name}\": {reason}")]
     TensorValue {

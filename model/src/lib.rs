@@ -13,6 +13,7 @@
 //! | module | duty |
 //! | --- | --- |
 //! | `encoder`, `heads`, `branch` | networks with torchvision's names; `network` walks their tensors |
+//! | `backbone` | an encoder alone, and a linear classifier over it: for evaluation |
 //! | `pairing` | which views go through which branch |
 //! | `groups`, `loss` | assignment, synchronous update, logits, cross entropy |
 //! | `smog` | the model: forward pass, moving average, state |
@@ -28,6 +29,7 @@
 //! with `OMP_WAIT_POLICY=PASSIVE` (or `GOMP_SPINCOUNT=0`) in the environment and 6.9 s without. The variable is
 //! read when the program starts.
 
+mod backbone;
 mod branch;
 mod config;
 mod draw;
@@ -52,6 +54,7 @@ mod smog;
 mod stats;
 mod tensors;
 
+pub use backbone::{Backbone, LinearHead};
 pub use config::{Arch, Direction, EncoderConfig, GroupsConfig, ModelConfig, Stem};
 pub use error::ModelError;
 pub use guard::guard;
@@ -59,5 +62,5 @@ pub use kmeans::{KMeansInit, KMeansSettings, ResetReport};
 pub use memory::FeatureMemory;
 pub use optim::{Optimizer, OptimizerConfig};
 pub use parameter::Parameter;
-pub use smog::{SmogModel, StepOutput};
+pub use smog::{EncoderBranch, SmogModel, StepOutput};
 pub use stats::{GroupFigures, GroupStats};

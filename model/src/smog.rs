@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::backbone::load_pretrained;
 use crate::branch::Branch;
 use crate::config::ModelConfig;
 use crate::draw::{Domain, Draw};
@@ -39,6 +40,26 @@ pub struct SmogModel {
     momentum_parameters: Vec<Parameter>,
     groups: Tensor,
     group_counts: Tensor,
+}
+
+/// Which of the two encoders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EncoderBranch {
+    /// The trained one.
+    #[default]
+    Online,
+    /// Its moving average.
+    Momentum,
+}
+
+impl EncoderBranch {
+    /// What the names of its tensors begin with in [`SmogModel::state`].
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Online => "online.encoder.",
+            Self::Momentum => "momentum.encoder.",
+        }
+    }
 }
 
 /// What one forward pass gives.
@@ -220,10 +241,17 @@ impl SmogModel {
         tensors::load(&self.group_counts, state, GROUP_COUNTS)
     }
 
-    /// The online encoder's weights and buffers under the names of torchvision, or for ViT of timm, without the
-    /// classifier: their network with `nn.Identity()` in its place loads them with `strict=True`.
-    pub fn encoder_state(&self) -> Vec<(String, Tensor)> {
-        self.online.encoder.state("")
+    /// Begins with the encoder of a file, in both branches, and gives the names of tensors that were left out.
+    ///
+    /// # Errors
+    /// A tensor is missing, has another shape, or belongs to another network; nothing is changed then.
+    pub fn load_encoder(
+        &mut self,
+        state: HashMap<String, Tensor>,
+    ) -> Result<Vec<String>, ModelError> {
+        let left_out = load_pretrained(&self.online.encoder, state)?;
+        self.copy_to_momentum();
+        Ok(left_out)
     }
 
     /// Features `[B, F]` of the online encoder in evaluation mode, without gradient.

@@ -33,6 +33,17 @@ pub enum TrainError {
     /// The model refused its settings or its state, or libtorch an operation.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A file does not hold this run's encoder.
+    #[error(
+        "{} does not fit [model.encoder]; choose the arch, stem and width that it was made with", path.display()
+    )]
+    Init {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        #[source]
+        source: ModelError,
+    },
     /// There is a run already.
     #[error(
         "{} already holds a run; continue it with --resume {}, or choose another --run-dir",
@@ -47,6 +58,26 @@ pub enum TrainError {
     NotARun {
         /// The folder.
         path: PathBuf,
+    },
+    /// The run has no checkpoint of this step.
+    #[error(
+        "{} holds no complete checkpoint of step {step}; there are those of {}", path.display(), steps(there)
+    )]
+    NoCheckpoint {
+        /// The run folder.
+        path: PathBuf,
+        /// The step that was asked for.
+        step: u64,
+        /// Steps of the checkpoints that are there.
+        there: Vec<u64>,
+    },
+    /// A file has the encoder only.
+    #[error("{} holds an encoder only, and this needs {what}: give the run folder", path.display())]
+    NeedsRun {
+        /// The file.
+        path: PathBuf,
+        /// What it lacks.
+        what: &'static str,
     },
     /// Another process works on it.
     #[error("another smog-trainer is working in {}", path.display())]
@@ -132,8 +163,11 @@ impl TrainError {
             self,
             Self::Settings(_)
                 | Self::Preflight(_)
+                | Self::Init { .. }
                 | Self::Exists { .. }
                 | Self::NotARun { .. }
+                | Self::NoCheckpoint { .. }
+                | Self::NeedsRun { .. }
                 | Self::Changed { .. }
                 | Self::Device { .. }
                 | Self::Data(
@@ -142,6 +176,13 @@ impl TrainError {
                         | DataError::Open(OpenError::Missing { .. } | OpenError::Pattern { .. })
                 )
         )
+    }
+}
+
+fn steps(steps: &[u64]) -> String {
+    match steps {
+        [] => "no step".to_owned(),
+        steps => steps.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
     }
 }
 

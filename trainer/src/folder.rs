@@ -3,6 +3,7 @@
 //! ```text
 //! RUN/
 //!   config.toml      resolved settings; made first, so its presence is what makes a folder a run
+//!   init.safetensors the encoder that the run began with; only with --init
 //!   metrics.jsonl    one line per thing that happened
 //!   checkpoints/     see crate::checkpoint
 //!   eval/            results of `smog-trainer eval`, one JSON file each
@@ -18,6 +19,8 @@ use crate::error::TrainError;
 use crate::settings::{RawConfig, RunConfig};
 
 const CONFIG_FILE: &str = "config.toml";
+/// File name of the encoder that a run with `--init` began with.
+pub(crate) const INIT_FILE: &str = "init.safetensors";
 const LOCK_FILE: &str = ".lock";
 
 /// A run's folder, locked against other processes while this value lives.

@@ -5,9 +5,9 @@ use smog_pipeline::batch::HostBatch;
 use tch::{Device, Kind, Tensor};
 
 /// Mean of ImageNet's training images per channel, as a share of 255.
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+pub const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 /// Their standard deviation.
-const STD: [f32; 3] = [0.229, 0.224, 0.225];
+pub const STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// Turns views into f32 NCHW tensors: `(x / 255 - mean) / std` with ImageNet's figures, on the device.
 pub struct Normalizer {

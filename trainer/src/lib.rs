@@ -12,17 +12,21 @@
 //! | [`data`] | shard folders, image folders (sharded once into a cache), generated images |
 //! | [`session`], [`train`] | a run made ready, and the loop |
 //! | [`checkpoint`], [`folder`] | what is on disk |
-//! | [`eval`] | k-NN and pictures of groups |
+//! | [`eval`] | k-NN, linear and fine-tuned classifiers, groups against labels, features as a file |
+//! | [`export`], [`embed`], [`trained`] | an encoder and its features as files, and what is evaluated: a run's encoder or such a file |
 //! | [`metrics`], [`progress`] | what is written down and what is shown |
 //! | [`signals`], [`threads`], [`environment`] | the process |
 
 pub mod checkpoint;
 pub mod data;
+pub mod embed;
 pub mod environment;
 pub mod error;
 pub mod eval;
+pub mod export;
 pub mod folder;
 pub mod images;
+mod initial;
 pub mod metrics;
 pub mod progress;
 pub mod session;

@@ -22,7 +22,8 @@ const INTERRUPTED: u8 = 75;
         0    done\n  \
         1    failed\n  \
         2    wrong arguments, settings, or settings that do not fit the data\n  \
-        75   interrupted by Ctrl-C or SIGTERM (or --stop-after): a checkpoint was saved, go on with --resume\n  \
+        75   interrupted by Ctrl-C or SIGTERM (or --stop-after): a checkpoint was saved, go on with --resume;\n             \
+             an evaluation goes on by the same command\n  \
         130  aborted by a second Ctrl-C (143 by a second SIGTERM): what came after the last checkpoint is lost"
 )]
 struct Cli {
@@ -36,6 +37,10 @@ enum Command {
     Run(Box<command::run::Args>),
     /// Evaluate the encoder of a run
     Eval(command::eval::Args),
+    /// Write the encoder of a run to a file that torchvision and timm read
+    Export(command::export::Args),
+    /// Write the features of a data set to a Parquet file
+    Embed(command::embed::Args),
     /// List the presets, or print one as TOML to start from
     Presets(command::presets::Args),
 }
@@ -57,11 +62,17 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Run(args) => command::run::run(*args),
         Command::Eval(args) => command::eval::run(args),
+        Command::Export(args) => command::export::run(args),
+        Command::Embed(args) => command::embed::run(&args),
         Command::Presets(args) => command::presets::run(&args),
     };
     // Before the error, which is what a person looks for in the last line.
     tracing_output::finish(trace);
     result.unwrap_or_else(|error| {
+        if error.is::<smog_trainer::eval::Interrupted>() {
+            report(&error);
+            return ExitCode::from(INTERRUPTED);
+        }
         report(&error);
         let is_usage =
             error.chain().any(|cause| cause.downcast_ref().is_some_and(TrainError::is_usage));

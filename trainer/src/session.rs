@@ -18,6 +18,7 @@ use crate::eval::EvalStream;
 use crate::eval::knn::KnnData;
 use crate::folder::RunFolder;
 use crate::images::Normalizer;
+use crate::initial;
 use crate::metrics::{Event, MetricsFile, RunFigures};
 use crate::progress::Progress;
 use crate::settings::RunConfig;
@@ -116,6 +117,10 @@ impl Session {
         }
         let stream = BatchStream::open(Arc::clone(&source), stream, start)?;
         let mut model = SmogModel::new(&config.model, config.run.seed, device)?;
+        let init = match &checkpoint {
+            None => initial::load(&mut model, &config, opened.as_ref())?,
+            Some(_) => None,
+        };
         let mut optimizer = Optimizer::new(&config.optimizer, model.parameters())?;
         let mut memory = match timetable.memory {
             0 => None,
@@ -143,6 +148,10 @@ impl Session {
             Some(folder) => folder,
             None => RunFolder::create(&options.run_dir, &config)?,
         };
+        if let Some(init) = &init {
+            init.keep(&folder)?;
+            progress.note(&init.to_string());
+        }
         if checkpoint.is_some() {
             folder.store(&config)?;
         }

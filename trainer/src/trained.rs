@@ -1,58 +1,184 @@
-//! The model of a run, for evaluation.
+//! What is evaluated: the encoder of a run, or one in a file of `smog-trainer export`.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use smog_model::SmogModel;
+use smog_model::{Backbone, EncoderBranch, SmogModel};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, CheckpointError, tensors};
 use crate::error::TrainError;
-use crate::folder::{checkpoints, stored_settings};
+use crate::export::{About, about};
+use crate::folder::{INIT_FILE, checkpoints, stored_settings};
 use crate::settings::RunConfig;
 use crate::threads::{ThreadBudget, device};
 
-/// A model and the run that it comes from.
+/// Which encoder.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// A run folder, or a file of `smog-trainer export`.
+    pub path: PathBuf,
+    /// Step of the checkpoint; the newest where it is not given.
+    pub step: Option<u64>,
+    /// Online or momentum branch.
+    pub branch: EncoderBranch,
+    /// Device, where it is not that of the run.
+    pub device: Option<String>,
+}
+
+/// An encoder and where it comes from.
 #[derive(Debug)]
 pub struct Trained {
-    /// Settings of the run.
+    /// Settings of the run; for a file, those that fit it.
     pub config: RunConfig,
-    /// The model.
-    pub model: SmogModel,
-    /// Steps that it was trained for.
-    pub step: u64,
+    /// The encoder.
+    pub backbone: Backbone,
+    /// Branch, step and pictures.
+    pub about: About,
+    /// Names the weights: a digest of the file that they come from.
+    pub identity: String,
+    /// Where results are written.
+    pub results: PathBuf,
 }
 
-/// Loads the model of the run in `run`: of its newest checkpoint, or of `step`. `device_name` replaces the run's
-/// device where it is given.
-///
-/// # Errors
-/// If there is no such run or checkpoint, or the device is not there.
-pub fn load(
-    run: &Path,
-    step: Option<u64>,
-    device_name: Option<&str>,
-) -> Result<Trained, TrainError> {
-    let mut trained = untrained(run, device_name)?;
-    let store = checkpoints(run, 1);
-    let checkpoint: Checkpoint = match step {
-        Some(step) => store.of_step(step)?,
-        None => store.newest()?,
-    };
-    trained.model.load_state(&checkpoint.tensors("model")?)?;
-    trained.step = checkpoint.state.step;
-    Ok(trained)
-}
-
-/// The model that the run in `run` began with.
-///
-/// # Errors
-/// If there is no such run, or the device is not there.
-pub fn untrained(run: &Path, device_name: Option<&str>) -> Result<Trained, TrainError> {
-    let mut config = stored_settings(run)?.resolve()?;
-    if let Some(name) = device_name {
-        config.run.device = name.to_owned();
+impl Wanted {
+    fn is_file(&self) -> bool {
+        self.path.is_file()
     }
-    let device = device(&config.run.device)?;
-    ThreadBudget::of_run(&config, device).apply();
-    let model = SmogModel::new(&config.model, config.run.seed, device)?;
-    Ok(Trained { config, model, step: 0 })
+
+    /// Loads the encoder.
+    ///
+    /// # Errors
+    /// If there is no such run, checkpoint or file, or the device is not there.
+    pub fn load(&self) -> Result<Trained, TrainError> {
+        if self.is_file() {
+            return self.load_file();
+        }
+        let config = self.settings()?;
+        let checkpoint = self.checkpoint()?;
+        let mut backbone =
+            Backbone::new(&config.model.encoder, config.run.seed, device(&config.run.device)?)?;
+        let state = checkpoint.tensors("model")?;
+        smog_model::guard(|| backbone.load_state(&state, self.branch.prefix()))??;
+        let digest = checkpoint.state.files.get("model.safetensors");
+        let digest = digest.map(|file| file.blake3.as_str()).unwrap_or_default();
+        let (branch, step) = (branch_name(self.branch), checkpoint.state.step);
+        Ok(self.trained(config, backbone, branch, step, format!("{branch} {digest}")))
+    }
+
+    /// The encoder that the run began with.
+    ///
+    /// # Errors
+    /// As [`Wanted::load`].
+    pub fn untrained(&self) -> Result<Trained, TrainError> {
+        if self.is_file() {
+            return Err(self.needs_run("the encoder before training"));
+        }
+        let config = self.settings()?;
+        let (seed, device) = (config.run.seed, device(&config.run.device)?);
+        let mut backbone = Backbone::new(&config.model.encoder, seed, device)?;
+        if config.run.init.is_some() {
+            let path = self.path.join(INIT_FILE);
+            let state = tensors::read(&path)?;
+            smog_model::guard(|| backbone.load_pretrained(state))
+                .and_then(|result| result)
+                .map_err(|source| TrainError::Init { path, source })?;
+        }
+        let identity = format!("untrained {seed} {:?}", config.run.init);
+        Ok(self.trained(config, backbone, "online", 0, identity))
+    }
+
+    /// The whole model of a run, with its groups, and the step that it was trained for.
+    ///
+    /// # Errors
+    /// As [`Wanted::load`]; also for a file, which has no groups.
+    pub fn model(&self) -> Result<(RunConfig, SmogModel, u64), TrainError> {
+        if self.is_file() {
+            return Err(self.needs_run("the groups"));
+        }
+        let config = self.settings()?;
+        let device = device(&config.run.device)?;
+        let checkpoint = self.checkpoint()?;
+        let mut model = SmogModel::new(&config.model, config.run.seed, device)?;
+        let state = checkpoint.tensors("model")?;
+        smog_model::guard(|| model.load_state(&state))??;
+        Ok((config, model, checkpoint.state.step))
+    }
+
+    fn load_file(&self) -> Result<Trained, TrainError> {
+        let (state, header) = tensors::read_about(&self.path)?;
+        let about = about(&self.path, &header)?;
+        let mut config = crate::settings::RawConfig::preset("imagenet-resnet50")?.resolve()?;
+        config.model.encoder = about.encoder.clone();
+        (config.eval.size, config.eval.resize) = (about.size, about.resize);
+        config.eval.path = None;
+        "auto".clone_into(&mut config.run.device);
+        let config = self.with_device(config)?;
+        let mut backbone = Backbone::new(&about.encoder, 0, device(&config.run.device)?)?;
+        smog_model::guard(|| backbone.load_state(&state, ""))??;
+        let bytes = std::fs::read(&self.path).map_err(TrainError::io("read", &self.path))?;
+        let identity = format!("file {}", blake3::hash(&bytes).to_hex());
+        let mut trained = self.trained(config, backbone, &about.branch, about.step, identity);
+        trained.about = about;
+        Ok(trained)
+    }
+
+    fn trained(
+        &self,
+        config: RunConfig,
+        backbone: Backbone,
+        branch: &str,
+        step: u64,
+        identity: String,
+    ) -> Trained {
+        let about = About {
+            encoder: config.model.encoder.clone(),
+            branch: branch.to_owned(),
+            step,
+            size: config.eval_size(),
+            resize: config.eval_resize(),
+        };
+        Trained { config, backbone, about, identity, results: self.results() }
+    }
+
+    /// Where results are written: `eval/` in the run folder, or a folder beside the file.
+    pub fn results(&self) -> PathBuf {
+        match self.is_file() {
+            true => self.path.with_extension("eval"),
+            false => self.path.join("eval"),
+        }
+    }
+
+    fn settings(&self) -> Result<RunConfig, TrainError> {
+        self.with_device(stored_settings(&self.path)?.resolve()?)
+    }
+
+    fn with_device(&self, mut config: RunConfig) -> Result<RunConfig, TrainError> {
+        if let Some(name) = &self.device {
+            config.run.device.clone_from(name);
+        }
+        ThreadBudget::of_run(&config, device(&config.run.device)?).apply();
+        Ok(config)
+    }
+
+    fn checkpoint(&self) -> Result<Checkpoint, TrainError> {
+        let store = checkpoints(&self.path, 1);
+        let Some(step) = self.step else { return Ok(store.newest()?) };
+        store.of_step(step).map_err(|error| match error {
+            CheckpointError::Incomplete { .. } => {
+                TrainError::NoCheckpoint { path: self.path.clone(), step, there: store.steps() }
+            }
+            other => other.into(),
+        })
+    }
+
+    fn needs_run(&self, what: &'static str) -> TrainError {
+        TrainError::NeedsRun { path: self.path.clone(), what }
+    }
+}
+
+/// The name of a branch in files and output.
+pub fn branch_name(branch: EncoderBranch) -> &'static str {
+    match branch {
+        EncoderBranch::Online => "online",
+        EncoderBranch::Momentum => "momentum",
+    }
 }

@@ -85,7 +85,11 @@ impl EncoderConfig {
         ))
     }
 
-    pub(crate) fn validate(&self) -> Result<(), ModelError> {
+    /// Checks every number, and that they suit the network.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] naming the field and the value.
+    pub fn validate(&self) -> Result<(), ModelError> {
         positive("encoder.width", self.width)?;
         let refuse = |field, reason| Err(ModelError::Config { field, reason });
         if self.patch < 0 {

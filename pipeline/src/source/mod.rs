@@ -11,6 +11,7 @@ mod places;
 mod probe;
 mod remote_splits;
 mod rows;
+mod subset;
 mod synthetic;
 mod table;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use location::{Location, scheme};
 pub use open::{Found, find, find_with, open};
 pub use remote_splits::RemoteSplits;
 pub use rows::RowFacts;
+pub use subset::SubsetSource;
 pub use synthetic::SyntheticSource;
 pub use table::TableSource;
 pub use webdataset::WebDatasetSource;

@@ -24,5 +24,5 @@ mod tests;
 
 pub use error::CheckpointError;
 pub use state::{FileRecord, RunState};
-pub(crate) use store::write_synced;
 pub use store::{Checkpoint, Store};
+pub(crate) use store::{replace, write_synced};

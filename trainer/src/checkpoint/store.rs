@@ -161,6 +161,11 @@ impl Store {
         Checkpoint::open(&self.dir.join(format!("{PREFIX}{step:08}")))
     }
 
+    /// Steps of the checkpoints that are there, complete or not, oldest first.
+    pub fn steps(&self) -> Vec<u64> {
+        self.names().iter().filter_map(|name| name[PREFIX.len()..].parse().ok()).collect()
+    }
+
     /// Folders that are named like checkpoints, oldest first.
     fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(&self.dir)
@@ -218,6 +223,29 @@ pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), CheckpointEr
         file.sync_all()
     };
     write().map_err(CheckpointError::io("write", path))
+}
+
+/// Writes a file by `write` under a temporary name beside `path`, then puts it in place: whole, or not at all.
+pub(crate) fn replace(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<(), CheckpointError>,
+) -> Result<(), CheckpointError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!("{TEMPORARY_PREFIX}{name}"));
+    let done = write(&temporary).and_then(|()| {
+        File::open(&temporary)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| fs::rename(&temporary, path))
+            .map_err(CheckpointError::io("write", path))
+    });
+    if done.is_err() {
+        let _ = fs::remove_file(&temporary);
+        return done;
+    }
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => sync_dir(parent),
+        None => sync_dir(Path::new(".")),
+    }
 }
 
 fn sync_dir(path: &Path) -> Result<(), CheckpointError> {

@@ -68,6 +68,18 @@ fn kind(dtype: Dtype) -> Option<Kind> {
 /// # Errors
 /// If the file cannot be written or a tensor is of a kind that the format lacks.
 pub fn write(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), CheckpointError> {
+    write_about(path, tensors, HashMap::new())
+}
+
+/// Writes `tensors` with facts about them, which other programs show.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_about(
+    path: &Path,
+    tensors: &[(String, Tensor)],
+    mut about: HashMap<String, String>,
+) -> Result<(), CheckpointError> {
     let wrong = |problem: String| CheckpointError::Tensors { path: path.to_owned(), problem };
     let mut views = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
@@ -80,7 +92,7 @@ pub fn write(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), Checkpoint
         views.push((name.clone(), HostTensor { tensor: host, dtype, shape, bytes }));
     }
     // "pt" is what Python readers expect of tensors that come from PyTorch.
-    let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    about.insert("format".to_owned(), "pt".to_owned());
     safetensors::serialize_to_file(views, Some(about), path)
         .map_err(|error| wrong(error.to_string()))
 }
@@ -90,10 +102,23 @@ pub fn write(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), Checkpoint
 /// # Errors
 /// If the file cannot be read, is no safetensors file, or holds kinds that libtorch lacks.
 pub fn read(path: &Path) -> Result<HashMap<String, Tensor>, CheckpointError> {
+    read_about(path).map(|(tensors, _)| tensors)
+}
+
+/// Reads all tensors of a file onto the host, and what it says about them.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_about(
+    path: &Path,
+) -> Result<(HashMap<String, Tensor>, HashMap<String, String>), CheckpointError> {
     let wrong = |problem: String| CheckpointError::Tensors { path: path.to_owned(), problem };
     let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| wrong(error.to_string()))?;
-    file.tensors()
+    let (_, head) = SafeTensors::read_metadata(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let about = head.metadata().clone().unwrap_or_default();
+    let tensors: Result<_, CheckpointError> = file
+        .tensors()
         .into_iter()
         .map(|(name, view)| {
             let kind = kind(view.dtype()).ok_or_else(|| {
@@ -107,5 +132,6 @@ pub fn read(path: &Path) -> Result<HashMap<String, Tensor>, CheckpointError> {
                 .map_err(|error| wrong(error.to_string()))?;
             Ok((name, tensor))
         })
-        .collect()
+        .collect();
+    Ok((tensors?, about))
 }

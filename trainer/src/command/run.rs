@@ -20,6 +20,7 @@ use smog_trainer::train::Outcome;
     smog-trainer run --preset imagenet-resnet50 --data imagenet-shards/\n  \
     smog-trainer run --preset cifar10-resnet18 --data cifar10/ --epochs 8 --set model.encoder.width=16\n  \
     smog-trainer run --preset imagenet-vit-s --data imagenet-shards/ --set model.encoder.arch=vit_base\n  \
+    smog-trainer run --preset imagenet-resnet50 --data photos-shards/ --init resnet50.safetensors\n  \
     smog-trainer run --resume runs/cifar10-resnet18-20250101-120000\n  \
     smog-trainer run --preset demo --data synthetic:600 --steps 50 --trace trace.json\n\n\
     Settings come in layers: the preset, over it --config, over it --set and the flags that stand for a setting. \
@@ -62,6 +63,9 @@ pub(crate) struct Args {
     /// Seed of everything random (run.seed)
     #[arg(long)]
     seed: Option<u64>,
+    /// Begin with the encoder of this safetensors file: of `smog-trainer export`, torchvision or timm (run.init)
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
     /// auto, cpu, cuda or cuda:N (run.device)
     #[arg(long)]
     device: Option<String>,
@@ -150,6 +154,9 @@ impl Args {
         let mut config = raw.resolve()?;
         if let Some(data) = &self.data {
             config.data.path = Some(data.clone());
+        }
+        if let Some(init) = &self.init {
+            config.run.init = Some(std::path::absolute(init).unwrap_or_else(|_| init.clone()));
         }
         Ok(config)
     }

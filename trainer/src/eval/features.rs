@@ -1,16 +1,22 @@
 //! Features of a whole split, in sample order.
+//!
+//! Encoding a large split takes hours, so what is encoded can be kept in parts on the disk: an evaluation that was
+//! interrupted goes on behind its last part.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
-use smog_pipeline::augment::Recipe;
+use smog_pipeline::augment::{CropRule, Recipe};
 use smog_pipeline::batch::HostBatch;
 use smog_pipeline::source::Source;
-use smog_pipeline::stream::{BatchStream, Next, Start, StreamMode};
+use smog_pipeline::stream::{BatchStream, Next, Start, StreamConfig, StreamMode};
 use tch::{Tensor, no_grad};
 
+use crate::checkpoint::{replace, tensors};
 use crate::images::Normalizer;
 use crate::settings::{EvalSection, RunConfig, StreamSection};
+use crate::signals::StopRequest;
 
 /// Called with the number of samples done.
 pub type Progress<'a> = &'a mut dyn FnMut(u64);
@@ -22,7 +28,25 @@ pub struct EvalStream {
     recipe: Recipe,
     batch_size: u32,
     size: u32,
+    keep: Option<Keep>,
 }
+
+/// Where parts are kept, and who may interrupt.
+#[derive(Clone, Debug)]
+struct Keep {
+    dir: PathBuf,
+    identity: String,
+    stop: StopRequest,
+    used: Arc<Mutex<Vec<PathBuf>>>,
+}
+
+/// Somebody asked to stop. What was done is kept: the same call goes on there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted; what was done is kept, and the same command goes on there")]
+pub struct Interrupted;
+
+/// Batches in a part: some thousand samples.
+const PART_BATCHES: u64 = 64;
 
 /// Features of a split.
 pub struct Features {
@@ -47,7 +71,44 @@ impl EvalStream {
             recipe: Recipe::center(resize, size),
             batch_size,
             size,
+            keep: None,
         }
+    }
+
+    /// Keeps parts of what it encodes in `dir`, and ends with [`Interrupted`] where somebody asks to stop.
+    /// `identity` names the encoder.
+    #[must_use]
+    pub fn resumable(mut self, dir: &Path, identity: &str, stop: &StopRequest) -> Self {
+        self.keep = Some(Keep {
+            dir: dir.to_owned(),
+            identity: identity.to_owned(),
+            stop: stop.clone(),
+            used: Arc::default(),
+        });
+        self
+    }
+
+    /// Removes the parts, once nobody needs them any more.
+    pub fn forget_parts(&self) {
+        for dir in self.keep.iter().flat_map(|keep| {
+            std::mem::take(&mut *keep.used.lock().unwrap_or_else(PoisonError::into_inner))
+        }) {
+            if let Err(error) = std::fs::remove_dir_all(&dir)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!("cannot remove {}: {error}", dir.display());
+            }
+        }
+    }
+
+    /// The stream of random crops and flips that a classifier is trained on: pictures of the same size.
+    pub fn training(&self, batch_size: u32, seed: u64) -> StreamConfig {
+        let mut recipe = Recipe::center(self.size, self.size);
+        // torchvision's RandomResizedCrop with its defaults, and RandomHorizontalFlip.
+        recipe.views[0].crop =
+            CropRule::RandomResized { scale: [0.08, 1.0], ratio: [3.0 / 4.0, 4.0 / 3.0] };
+        recipe.views[0].flip = 0.5;
+        self.stream.config(recipe, batch_size, seed, StreamMode::Endless)
     }
 
     /// Side of the pictures in pixels.
@@ -62,10 +123,19 @@ impl EvalStream {
     pub fn for_each(
         &self,
         source: Arc<dyn Source>,
+        visit: impl FnMut(&HostBatch) -> Result<bool>,
+    ) -> Result<()> {
+        self.for_each_from(source, 0, visit)
+    }
+
+    fn for_each_from(
+        &self,
+        source: Arc<dyn Source>,
+        first_step: u64,
         mut visit: impl FnMut(&HostBatch) -> Result<bool>,
     ) -> Result<()> {
         let config = self.stream.config(self.recipe.clone(), self.batch_size, 0, StreamMode::Once);
-        let mut stream = BatchStream::open(source, config, Start::Step(0))
+        let mut stream = BatchStream::open(source, config, Start::Step(first_step))
             .context("cannot open the data for evaluation")?;
         while let Next::Batch(batch) =
             stream.next_batch().context("reading the data for evaluation failed")?
@@ -89,20 +159,115 @@ impl EvalStream {
         encode: &dyn Fn(&Tensor) -> Tensor,
         progress: Progress<'_>,
     ) -> Result<Features> {
+        let parts = self.keep.as_ref().map(|keep| self.parts(keep, &*source));
         let mut rows = Vec::new();
         let mut labels = Vec::new();
-        self.for_each(source, |batch| {
-            let features = smog_model::guard(|| {
-                no_grad(|| encode(&normalizer.view(batch, 0)).to_device(tch::Device::Cpu))
+        let mut first_step = 0;
+        if let Some(parts) = &parts {
+            first_step = parts.read(&mut rows, &mut labels)?;
+        }
+        // Rows and labels of the part under way begin here.
+        let (mut part_rows, mut part_labels, mut step) = (rows.len(), labels.len(), first_step);
+        let mut stopped = false;
+        let is_stopped = || self.keep.as_ref().is_some_and(|keep| keep.stop.is_requested());
+        if (labels.len() as u64) < source.num_samples() {
+            self.for_each_from(source, first_step, |batch| {
+                let features = smog_model::guard(|| {
+                    no_grad(|| encode(&normalizer.view(batch, 0)).to_device(tch::Device::Cpu))
+                })?;
+                let num_valid = batch.num_valid();
+                rows.push(features.narrow(0, 0, num_valid as i64));
+                labels.extend_from_slice(&batch.labels()[..num_valid]);
+                step += 1;
+                progress(labels.len() as u64);
+                stopped = is_stopped();
+                if let Some(parts) = &parts
+                    && (stopped || step.is_multiple_of(PART_BATCHES))
+                {
+                    parts.write(step, part_labels, &rows[part_rows..], &labels[part_labels..])?;
+                    (part_rows, part_labels) = (rows.len(), labels.len());
+                }
+                Ok(!stopped)
             })?;
-            let num_valid = batch.num_valid();
-            rows.push(features.narrow(0, 0, num_valid as i64));
-            labels.extend_from_slice(&batch.labels()[..num_valid]);
-            progress(labels.len() as u64);
-            Ok(true)
-        })?;
+        }
+        if stopped {
+            return Err(Interrupted.into());
+        }
+        if let Some(parts) = &parts
+            && part_rows < rows.len()
+        {
+            parts.write(step, part_labels, &rows[part_rows..], &labels[part_labels..])?;
+        }
         ensure!(!rows.is_empty(), "the data for evaluation holds no sample");
         let features = smog_model::guard(|| Tensor::cat(&rows, 0))?;
         Ok(Features { features, labels })
+    }
+
+    /// Where the parts of one split by one encoder are.
+    fn parts(&self, keep: &Keep, source: &dyn Source) -> Parts {
+        let mut hasher = blake3::Hasher::new();
+        let render = format!("{:?} {} {:?}", self.recipe, self.batch_size, self.stream.render());
+        for part in [keep.identity.as_str(), source.digest(), render.as_str()] {
+            hasher.update(part.as_bytes()).update(b"\n");
+        }
+        let digest = hasher.finalize().to_hex();
+        let dir = keep.dir.join(format!(".features-{}", &digest[..16]));
+        keep.used.lock().unwrap_or_else(PoisonError::into_inner).push(dir.clone());
+        Parts { dir }
+    }
+}
+
+/// A folder of parts, each named by the step behind its last batch.
+struct Parts {
+    dir: PathBuf,
+}
+
+const PART_FEATURES: &str = "features";
+const PART_LABELS: &str = "labels";
+const PART_FIRST: &str = "first_sample";
+
+impl Parts {
+    /// Adds all parts that follow one another without a gap; gives the step behind them.
+    fn read(&self, rows: &mut Vec<Tensor>, labels: &mut Vec<i64>) -> Result<u64> {
+        let mut steps: Vec<u64> = std::fs::read_dir(&self.dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| {
+                entry.file_name().to_str()?.strip_suffix(".safetensors")?.parse().ok()
+            })
+            .collect();
+        steps.sort_unstable();
+        let mut next = 0;
+        for step in steps {
+            let path = self.path(step);
+            let part = tensors::read(&path)?;
+            let find = |name: &str| {
+                part.get(name).with_context(|| format!("{} has no tensor {name}", path.display()))
+            };
+            if find(PART_FIRST)?.int64_value(&[0]) != labels.len() as i64 {
+                break;
+            }
+            rows.push(find(PART_FEATURES)?.shallow_clone());
+            labels.extend(Vec::<i64>::try_from(find(PART_LABELS)?)?);
+            next = step;
+        }
+        Ok(next)
+    }
+
+    fn write(&self, step: u64, first: usize, rows: &[Tensor], labels: &[i64]) -> Result<()> {
+        std::fs::create_dir_all(&self.dir)
+            .with_context(|| format!("cannot create {}", self.dir.display()))?;
+        let features = smog_model::guard(|| Tensor::cat(rows, 0))?;
+        let part = [
+            (PART_FEATURES.to_owned(), features),
+            (PART_LABELS.to_owned(), Tensor::from_slice(labels)),
+            (PART_FIRST.to_owned(), Tensor::from_slice(&[first as i64])),
+        ];
+        Ok(replace(&self.path(step), |temporary| tensors::write(temporary, &part))?)
+    }
+
+    fn path(&self, step: u64) -> PathBuf {
+        self.dir.join(format!("{step:08}.safetensors"))
     }
 }

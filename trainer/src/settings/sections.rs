@@ -55,6 +55,9 @@ pub struct RunSection {
     pub batch_size: u32,
     /// Seed of weights, order, augmentation and k-means.
     pub seed: u64,
+    /// File with the encoder's first weights (safetensors, names of torchvision or timm); usually given as
+    /// `--init`. The run keeps a copy of it.
+    pub init: Option<PathBuf>,
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
     pub device: String,
     /// Cores that the run may use; 0 takes all.
@@ -74,6 +77,7 @@ impl Default for RunSection {
             length: Span::Epochs(100.0),
             batch_size: 256,
             seed: 0,
+            init: None,
             device: "auto".to_owned(),
             threads: 0,
             log_every: Span::Steps(10),

@@ -1,6 +1,8 @@
 //! Whole runs: resumed, refused, interrupted. One program, since each test program links libtorch.
 
 #[cfg(test)]
+mod evaluate;
+#[cfg(test)]
 mod preflight;
 #[cfg(test)]
 mod process;

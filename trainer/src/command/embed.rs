@@ -1,0 +1,58 @@
+//! `smog-trainer embed`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use smog_trainer::embed::{FeatureFile, write_features};
+use smog_trainer::error::TrainError;
+use smog_trainer::eval::EvalStream;
+use smog_trainer::images::Normalizer;
+use smog_trainer::progress::EvalProgress;
+
+use super::eval::Subject;
+
+/// Flags of the command.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    smog-trainer embed runs/photos --out features.parquet\n  \
+    smog-trainer embed encoder.safetensors --data photos-shards/ --split val --out val.parquet\n\n\
+    One row for each image: `sample` (its number in the order of the split, from 0), `label` (null where it has none) \
+    and `features` (a list of 32-bit floats of fixed length, of the centre crop). The file's metadata say which encoder \
+    it was. Images that cannot be decoded are left out.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    subject: Subject,
+    /// Split to encode [default: data.split]
+    #[arg(long)]
+    split: Option<String>,
+    /// File to write
+    #[arg(long, value_name = "FILE", default_value = "features.parquet")]
+    out: PathBuf,
+}
+
+/// Runs the command.
+#[expect(clippy::print_stdout, reason = "the output of the command")]
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let trained = args.subject.wanted().load()?;
+    let (data, _) = args.subject.data(&trained.config)?;
+    let split = args.split.as_ref().unwrap_or(&trained.config.data.split);
+    let source = data.open(split).map_err(TrainError::from)?;
+    let num_samples = source.num_samples();
+    let mut progress = EvalProgress::new(num_samples);
+    let normalizer = Normalizer::new(trained.backbone.device())?;
+    let file = FeatureFile { path: &args.out, about: &trained.about, split };
+    let stream = EvalStream::new(&trained.config);
+    let num_rows =
+        write_features(&file, source, &stream, &normalizer, &trained.backbone, &mut |done| {
+            progress.show(done);
+        })
+        .with_context(|| format!("cannot write {}", args.out.display()))?;
+    println!(
+        "{}: {num_rows} of {num_samples} images of {split}, {} features each, after {} steps",
+        args.out.display(),
+        trained.about.encoder.feature_dim(),
+        trained.about.step,
+    );
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,108 @@
+//! `smog-trainer eval clusters`
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+use smog_trainer::error::TrainError;
+use smog_trainer::eval::EvalStream;
+use smog_trainer::eval::clusters::{Agreement, Cluster, Contingency};
+use smog_trainer::images::Normalizer;
+use smog_trainer::progress::EvalProgress;
+use smog_trainer::signals::StopRequest;
+
+use super::{Subject, write};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    smog-trainer eval clusters runs/photos\n  \
+    smog-trainer eval clusters runs/photos --split val --largest 30\n\n\
+    Each image goes to the group nearest to its projection. NMI is mutual information over the mean of both \
+    entropies, ARI the Rand index adjusted for chance, purity the share of images in a group of their own class (which \
+    rises with the number of groups). Figures of one split hold for the images that the groups were made of or not: the \
+    output names the split.\n\
+    The figures are also written to RUN/eval/ as JSON. Interrupted by Ctrl-C (code 75), the same call goes on.")]
+pub(super) struct ClustersArgs {
+    #[command(flatten)]
+    subject: Subject,
+    /// Split whose images are assigned [default: data.split]
+    #[arg(long)]
+    split: Option<String>,
+    /// Groups to list, the fullest first
+    #[arg(long, default_value_t = 10)]
+    largest: usize,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    protocol: &'a str,
+    step: u64,
+    split: &'a str,
+    num_groups: i64,
+    #[serde(flatten)]
+    agreement: &'a Agreement,
+    largest: &'a [Cluster],
+}
+
+const PROTOCOL: &str = "online projections of centre crops, each in its nearest group";
+
+/// Runs the command.
+#[expect(clippy::print_stdout, reason = "the output of the command")]
+pub(super) fn run(args: &ClustersArgs) -> Result<()> {
+    let stop = StopRequest::on_signals().context("cannot handle signals")?;
+    let wanted = args.subject.wanted();
+    let (config, model, step) = wanted.model()?;
+    let (data, _) = args.subject.data(&config)?;
+    let split = args.split.as_ref().unwrap_or(&config.data.split);
+    let source = data.open(split).map_err(TrainError::from)?;
+    ensure!(
+        !source.classes().is_empty(),
+        "{split} has no labels to compare the groups with; shard a folder with one folder per class"
+    );
+    let stream = EvalStream::new(&config).resumable(
+        &wanted.results(),
+        &format!("groups {step} {}", config.digest()),
+        &stop,
+    );
+    let mut progress = EvalProgress::new(source.num_samples());
+    let found = stream.features(
+        source.clone(),
+        &Normalizer::new(model.device())?,
+        &|images| model.encode_groups(images).1.unsqueeze(1),
+        &mut |done| progress.show(done),
+    )?;
+    let groups = Vec::<i64>::try_from(found.features.view(-1))?;
+    let table = Contingency::new(&groups, &found.labels);
+    let agreement =
+        table.agreement().with_context(|| format!("no sample of {split} has a label"))?;
+    let largest = table.largest(args.largest, source.classes());
+    let num_groups = model.groups().size()[0];
+    println!(
+        "clusters after {step} steps: {PROTOCOL}; {} labelled images of {split}",
+        agreement.num_samples
+    );
+    println!(
+        "  NMI {:.4}   ARI {:.4}   purity {:.4}",
+        agreement.nmi, agreement.ari, agreement.purity
+    );
+    println!("  {} of {num_groups} groups are used", agreement.num_used);
+    println!("  {:>6}  {:>8}  {:>7}  commonest class", "group", "images", "share");
+    for row in &largest {
+        println!(
+            "  {:>6}  {:>8}  {:>5.1} %  {}",
+            row.cluster,
+            row.num_samples,
+            100.0 * row.share,
+            row.class
+        );
+    }
+    let report = Report {
+        protocol: PROTOCOL,
+        step,
+        split,
+        num_groups,
+        agreement: &agreement,
+        largest: &largest,
+    };
+    write(&wanted.results(), &format!("clusters-{step:08}-{split}"), &report)?;
+    stream.forget_parts();
+    Ok(())
+}

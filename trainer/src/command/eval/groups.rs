@@ -1,0 +1,69 @@
+//! `smog-trainer eval groups`
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use smog_trainer::error::TrainError;
+use smog_trainer::eval::{EvalStream, GroupPictures, draw_groups};
+use smog_trainer::images::Normalizer;
+use smog_trainer::progress::EvalProgress;
+
+use super::{Subject, write};
+
+#[derive(clap::Args)]
+pub(super) struct GroupsArgs {
+    #[command(flatten)]
+    subject: Subject,
+    /// PNG to write
+    #[arg(long, value_name = "FILE", default_value = "groups.png")]
+    out: PathBuf,
+    /// Split whose images are shown [default: data.split]
+    #[arg(long)]
+    split: Option<String>,
+    /// Groups to show, the fullest first
+    #[arg(long, default_value_t = 12)]
+    groups: usize,
+    /// Images of each group
+    #[arg(long, default_value_t = 10)]
+    images: usize,
+    /// Samples to look at, from the start of the split
+    #[arg(long, default_value_t = 20_000)]
+    samples: u64,
+}
+
+/// Runs the command.
+#[expect(clippy::print_stdout, reason = "the output of the command")]
+pub(super) fn run(args: &GroupsArgs) -> Result<()> {
+    let wanted = args.subject.wanted();
+    let (config, model, step) = wanted.model()?;
+    let (data, _) = args.subject.data(&config)?;
+    let split = args.split.as_ref().unwrap_or(&config.data.split);
+    let source = data.open(split).map_err(TrainError::from)?;
+    let pictures = GroupPictures {
+        num_groups: args.groups,
+        num_images: args.images,
+        num_samples: args.samples,
+    };
+    let normalizer = Normalizer::new(model.device())?;
+    let mut progress = EvalProgress::new(source.num_samples().min(args.samples));
+    let report = draw_groups(
+        &model,
+        &source,
+        &EvalStream::new(&config),
+        &normalizer,
+        pictures,
+        &args.out,
+        &mut |done| progress.show(done),
+    )?;
+    let purity = report
+        .purity
+        .map_or_else(String::new, |purity| format!(", purity {:.1} %", 100.0 * purity));
+    println!(
+        "{}: {} of {} groups hold one of {} images after {step} steps{purity}",
+        args.out.display(),
+        report.num_used,
+        report.num_groups,
+        report.num_samples,
+    );
+    write(&wanted.results(), &format!("groups-{step:08}"), &report)
+}

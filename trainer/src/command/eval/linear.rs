@@ -1,0 +1,144 @@
+//! `smog-trainer eval linear`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use smog_trainer::eval::EvalStream;
+use smog_trainer::eval::linear::{Quick, RATES, quick};
+use smog_trainer::eval::supervised::{Job, Protocol, Score};
+use smog_trainer::images::Normalizer;
+use smog_trainer::progress::EvalProgress;
+use smog_trainer::signals::StopRequest;
+
+use super::supervised::{About, Options, evaluate, table};
+use super::{Subject, write};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    smog-trainer eval linear runs/photos\n  \
+    smog-trainer eval linear runs/photos --protocol swav\n  \
+    smog-trainer eval linear encoder.safetensors --data photos-shards/ --protocol swav --batch-size 128\n\n\
+    quick encodes the centre crop of each image once, then trains classifiers with several learning rates and \
+    chooses one on a held-out tenth of the training split. swav is the protocol that papers quote: 100 epochs of random \
+    crops and flips through the frozen encoder. Without a test split a fixed tenth of the training split is held out, \
+    which the output states.\n\
+    The figures are also written to RUN/eval/ as JSON. Interrupted by Ctrl-C (code 75), the same call goes on to the \
+    same result.")]
+pub(super) struct LinearArgs {
+    #[command(flatten)]
+    subject: Subject,
+    #[command(flatten)]
+    options: Options,
+    /// How the classifier is trained
+    #[arg(long, value_enum, default_value = "quick")]
+    protocol: Choice,
+    /// Learning rate of the classifier (swav) [default: 0.3 x batch / 256]
+    #[arg(long)]
+    lr: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Choice {
+    /// Cached features, learning rate chosen; minutes
+    Quick,
+    /// SwAV's eval_linear.py
+    Swav,
+}
+
+#[derive(Serialize)]
+struct QuickReport<'a> {
+    kind: &'a str,
+    protocol: &'a str,
+    protocol_in_words: &'a str,
+    branch: &'a str,
+    step: u64,
+    data: &'a Path,
+    splits: &'a str,
+    lr_per_256: f64,
+    validation_top1: f64,
+    epochs: u32,
+    batch_size: u32,
+    seed: u64,
+    #[serde(flatten)]
+    score: Score,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &LinearArgs) -> Result<ExitCode> {
+    let stop = StopRequest::on_signals().context("cannot handle signals")?;
+    if args.protocol == Choice::Quick {
+        return run_quick(args, &stop);
+    }
+    let trained = args.subject.wanted().load()?;
+    let (data, path) = args.subject.data(&trained.config)?;
+    let splits = args.options.splits(&data, &trained.config)?;
+    let mut protocol = Protocol::swav_linear();
+    args.options.apply(&mut protocol, args.lr)?;
+    let about = About {
+        kind: "linear",
+        branch: trained.about.branch.clone(),
+        step: trained.about.step,
+        data: &path,
+        splits: splits.name.clone(),
+        facts: (),
+    };
+    let job = Job::new(protocol.clone(), trained, splits, "linear")?;
+    evaluate(job, &protocol, &args.options, about, &stop)
+}
+
+#[expect(clippy::print_stdout, reason = "the output of the command")]
+fn run_quick(args: &LinearArgs, stop: &StopRequest) -> Result<ExitCode> {
+    let trained = args.subject.wanted().load()?;
+    let (data, path) = args.subject.data(&trained.config)?;
+    let splits = args.options.splits(&data, &trained.config)?;
+    let stream =
+        EvalStream::new(&trained.config).resumable(&trained.results, &trained.identity, stop);
+    let normalizer = Normalizer::new(trained.backbone.device())?;
+    let num_train = splits.train.num_samples();
+    let mut progress = EvalProgress::new(num_train + splits.test.num_samples());
+    let mut encode = |source, before: u64| {
+        let encode = |images: &tch::Tensor| trained.backbone.encode(images);
+        stream.features(source, &normalizer, &encode, &mut |done| progress.show(before + done))
+    };
+    let train = encode(splits.train.clone(), 0)?;
+    let test = encode(splits.test.clone(), num_train)?;
+    let settings = Quick {
+        epochs: args.options.epochs.unwrap_or(100),
+        batch_size: args.options.batch_size.unwrap_or(256),
+        seed: args.options.seed,
+    };
+    let result = quick(&train, &test, splits.num_classes(), settings, stop)?;
+    let step = trained.about.step;
+    let words = format!(
+        "quick (ours): standardised features of centre crops, SGD with momentum 0.9, half a cosine to 0, {} epochs of \
+         batches of {}; lr per batch of 256 chosen from {RATES:?} on a held-out tenth of the training split ({:.2} % \
+         there)",
+        settings.epochs,
+        settings.batch_size,
+        100.0 * result.validation_top1
+    );
+    println!("linear after {step} steps of training: {words}");
+    let chance = 1.0 / splits.num_classes() as f64;
+    table(&splits.name, &result.score, chance, settings.epochs, &result.lr_per_256.to_string());
+    let report = QuickReport {
+        kind: "linear",
+        protocol: "quick",
+        protocol_in_words: &words,
+        branch: &trained.about.branch,
+        step,
+        data: &path,
+        splits: &splits.name,
+        lr_per_256: result.lr_per_256,
+        validation_top1: result.validation_top1,
+        epochs: settings.epochs,
+        batch_size: settings.batch_size,
+        seed: settings.seed,
+        score: result.score,
+    };
+    let name = format!("linear-{step:08}-quick-{}", trained.about.branch);
+    write(&trained.results, &name, &report)?;
+    stream.forget_parts();
+    Ok(ExitCode::SUCCESS)
+}

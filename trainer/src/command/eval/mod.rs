@@ -1,0 +1,118 @@
+//! `smog-trainer eval`
+
+mod clusters;
+mod finetune;
+mod groups;
+mod knn;
+mod linear;
+mod supervised;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use smog_model::EncoderBranch;
+use smog_trainer::data::{DataError, DataSet};
+use smog_trainer::error::TrainError;
+use smog_trainer::export::write_text;
+use smog_trainer::progress::ShardingProgress;
+use smog_trainer::settings::RunConfig;
+use smog_trainer::trained::Wanted;
+
+/// Flags of the command.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Weighted k-NN accuracy of the encoder's features
+    Knn(knn::KnnArgs),
+    /// Accuracy of a linear classifier over the frozen encoder
+    Linear(linear::LinearArgs),
+    /// Accuracy of the encoder fine-tuned with some of the labels
+    Finetune(finetune::FinetuneArgs),
+    /// The groups against the labels: NMI, ARI, purity
+    Clusters(clusters::ClustersArgs),
+    /// A sheet of the images nearest to some of the groups
+    Groups(groups::GroupsArgs),
+}
+
+/// Which encoder is evaluated, and with which data.
+#[derive(clap::Args)]
+pub(crate) struct Subject {
+    /// Run folder, or a file of `smog-trainer export`
+    run: PathBuf,
+    /// Shards, images, Parquet files or WebDataset tars: a folder, file or pattern; or synthetic:COUNT[:SIDE] [default:
+    /// the data of the run]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Step of the checkpoint [default: the newest]
+    #[arg(long, value_name = "STEP")]
+    checkpoint: Option<u64>,
+    /// The trained encoder, or its moving average
+    #[arg(long, value_enum, default_value = "online")]
+    branch: Branch,
+    /// auto, cpu, cuda or cuda:N [default: as the run]
+    #[arg(long)]
+    device: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Branch {
+    Online,
+    Momentum,
+}
+
+impl From<Branch> for EncoderBranch {
+    fn from(branch: Branch) -> Self {
+        match branch {
+            Branch::Online => Self::Online,
+            Branch::Momentum => Self::Momentum,
+        }
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    match args.what {
+        What::Knn(args) => knn::run(&args)?,
+        What::Linear(args) => return linear::run(&args),
+        What::Finetune(args) => return finetune::run(&args),
+        What::Clusters(args) => clusters::run(&args)?,
+        What::Groups(args) => groups::run(&args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Subject {
+    /// The encoder.
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted {
+            path: self.run.clone(),
+            step: self.checkpoint,
+            branch: self.branch.into(),
+            device: self.device.clone(),
+        }
+    }
+
+    /// The data, and what it is called.
+    pub(crate) fn data(&self, config: &RunConfig) -> Result<(DataSet, PathBuf), TrainError> {
+        let path = self
+            .data
+            .clone()
+            .or_else(|| config.eval.path.clone())
+            .or_else(|| config.data.path.clone());
+        let path = path.ok_or(DataError::NotGiven)?;
+        Ok((DataSet::find(&path, &config.data.remote(), &ShardingProgress::new())?, path))
+    }
+}
+
+/// Writes a result as JSON, whole or not at all.
+fn write(dir: &Path, name: &str, report: &impl Serialize) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    Ok(write_text(&dir.join(format!("{name}.json")), &serde_json::to_vec_pretty(report)?)?)
+}

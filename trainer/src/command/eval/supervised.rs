@@ -1,0 +1,182 @@
+//! What `eval linear` and `eval finetune` share: splits, the job, its output.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use serde::Serialize;
+use smog_trainer::data::DataSet;
+use smog_trainer::error::TrainError;
+use smog_trainer::eval::splits::Splits;
+use smog_trainer::eval::supervised::{Ended, Job, Protocol, Report, Score, TrainingFigures};
+use smog_trainer::settings::RunConfig;
+use smog_trainer::signals::StopRequest;
+
+use super::write;
+
+/// Flags of both commands.
+#[derive(clap::Args)]
+pub(super) struct Options {
+    /// Split whose labels are learnt [default: eval.train_split]
+    #[arg(long, value_name = "SPLIT")]
+    train_split: Option<String>,
+    /// Split that is tested [default: the first of eval.test_splits that is there]
+    #[arg(long, value_name = "SPLIT")]
+    test_split: Option<String>,
+    /// Passes over the training samples [default: the protocol's]
+    #[arg(long)]
+    pub(super) epochs: Option<u32>,
+    /// Samples per step; learning rates follow it in a straight line [default: 256]
+    #[arg(long, value_name = "N")]
+    pub(super) batch_size: Option<u32>,
+    /// Seed of order, augmentation, first weights and subsets
+    #[arg(long, default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Save and leave after so many steps, with code 75, as if interrupted
+    #[arg(long, value_name = "STEPS")]
+    stop_after: Option<u64>,
+}
+
+impl Options {
+    /// The labelled splits.
+    pub(super) fn splits(&self, data: &DataSet, config: &RunConfig) -> Result<Splits> {
+        let train = self.train_split.as_ref().unwrap_or(&config.eval.train_split);
+        let tests = self
+            .test_split
+            .as_ref()
+            .map_or_else(|| config.eval.test_splits.clone(), |split| vec![split.clone()]);
+        if let Some(split) = &self.test_split {
+            // Asked for by name, so it must be there; only the settings' list is a choice.
+            data.open(split).map_err(TrainError::from)?;
+        }
+        Splits::new(&data.knn(train, &tests).map_err(TrainError::from)?)
+    }
+
+    /// The protocol with what was asked for; its name then says that it is not the published one.
+    pub(super) fn apply(&self, protocol: &mut Protocol, lr: Option<f64>) -> Result<()> {
+        let published = protocol.clone();
+        protocol.epochs = self.epochs.unwrap_or(protocol.epochs);
+        protocol.batch_size = self.batch_size.unwrap_or(protocol.batch_size);
+        protocol.seed = self.seed;
+        if let Some(lr) = lr {
+            protocol.head_lr_per_256 = lr * 256.0 / f64::from(protocol.batch_size.max(1));
+        }
+        ensure!(
+            protocol.epochs > 0 && protocol.batch_size > 1,
+            "epochs and batch size are too small"
+        );
+        if (protocol.epochs, protocol.head_lr_per_256)
+            != (published.epochs, published.head_lr_per_256)
+        {
+            protocol.name.push_str("-changed");
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct Written<'a, T> {
+    kind: &'a str,
+    protocol: &'a Protocol,
+    protocol_in_words: String,
+    branch: &'a str,
+    step: u64,
+    data: &'a Path,
+    splits: &'a str,
+    version: &'static str,
+    #[serde(flatten)]
+    report: &'a Report,
+    #[serde(flatten)]
+    facts: T,
+}
+
+/// What was evaluated, for the output.
+pub(super) struct About<'a, T> {
+    /// `linear` or `finetune`.
+    pub(super) kind: &'static str,
+    pub(super) branch: String,
+    pub(super) step: u64,
+    pub(super) data: &'a Path,
+    pub(super) splits: String,
+    pub(super) facts: T,
+}
+
+/// Trains, tests, prints and writes.
+#[expect(clippy::print_stdout, reason = "the output of the command")]
+pub(super) fn evaluate(
+    mut job: Job,
+    protocol: &Protocol,
+    options: &Options,
+    about: About<'_, impl Serialize>,
+    stop: &StopRequest,
+) -> Result<ExitCode> {
+    job.stop_after = options.stop_after;
+    println!("{} after {} steps of training: {protocol}", about.kind, about.step);
+    match job.run(stop, &mut show)? {
+        Ended::Interrupted => {
+            tell(&format!(
+                "interrupted; a checkpoint was saved in {}, and the same command goes on there",
+                job.dir().display()
+            ));
+            Ok(ExitCode::from(crate::INTERRUPTED))
+        }
+        Ended::Finished(report) => {
+            let (encoder_lr, head_lr) = protocol.rates();
+            let lr = match protocol.is_frozen {
+                true => format!("{head_lr}"),
+                false => format!("{encoder_lr} / {head_lr}"),
+            };
+            table(&about.splits, &report.score, report.chance, protocol.epochs, &lr);
+            let name = job.dir().file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let parent = job.dir().parent().unwrap_or(Path::new("."));
+            let written = Written {
+                kind: about.kind,
+                protocol,
+                protocol_in_words: protocol.to_string(),
+                branch: &about.branch,
+                step: about.step,
+                data: about.data,
+                splits: &about.splits,
+                version: env!("CARGO_PKG_VERSION"),
+                report: &report,
+                facts: about.facts,
+            };
+            write(parent, &name, &written)?;
+            println!("written to {}", parent.join(format!("{name}.json")).display());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// One row of figures under their names.
+#[expect(clippy::print_stdout, reason = "the output of the command")]
+pub(super) fn table(splits: &str, score: &Score, chance: f64, epochs: u32, lr: &str) {
+    let top5 = score.top5.map_or_else(|| "-".to_owned(), |top5| format!("{:.2} %", 100.0 * top5));
+    println!(
+        "  {:>8}  {:>8}  {:>8}  {:>6}  {:>12}  splits",
+        "top-1", "top-5", "chance", "epochs", "lr"
+    );
+    println!(
+        "  {:>6.2} %  {top5:>8}  {:>6.2} %  {epochs:>6}  {lr:>12}  {splits}, {} tested",
+        100.0 * score.top1,
+        100.0 * chance,
+        score.num_samples
+    );
+}
+
+fn show(figures: &TrainingFigures) {
+    tell(&format!(
+        "epoch {:.2}  step {}/{}  loss {:.3}  {:.0} images/s  {} left",
+        figures.epoch,
+        figures.step,
+        figures.num_steps,
+        figures.loss,
+        figures.images_per_second,
+        indicatif::HumanDuration(figures.left),
+    ));
+}
+
+#[expect(clippy::print_stderr, reason = "progress is for the person who waits")]
+fn tell(text: &str) {
+    eprintln!("{text}");
+}

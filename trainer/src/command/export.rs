@@ -1,0 +1,54 @@
+//! `smog-trainer export`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use smog_trainer::export;
+use smog_trainer::trained::Wanted;
+
+use super::eval::Branch;
+
+/// Flags of the command.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    smog-trainer export runs/photos --out encoder.safetensors\n  \
+    smog-trainer export runs/photos --out average.safetensors --branch momentum --checkpoint 5000\n\n\
+    The names are torchvision's or timm's, without the classifier, so that their networks load it with strict=True; the \
+    README has the lines of Python. The header says which encoder it is, its pictures and their mean and deviation.")]
+pub(crate) struct Args {
+    /// Run folder
+    run: PathBuf,
+    /// File to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The trained encoder, or its moving average
+    #[arg(long, value_enum, default_value = "online")]
+    branch: Branch,
+    /// Step of the checkpoint [default: the newest]
+    #[arg(long, value_name = "STEP")]
+    checkpoint: Option<u64>,
+}
+
+/// Runs the command.
+#[expect(clippy::print_stdout, reason = "the output of the command")]
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    let wanted = Wanted {
+        path: args.run,
+        step: args.checkpoint,
+        branch: args.branch.into(),
+        device: Some("cpu".to_owned()),
+    };
+    let trained = wanted.load()?;
+    export::write(&args.out, &trained.backbone, &trained.about)?;
+    println!(
+        "{}: {} encoder after {} steps, {} width {}, {} features",
+        args.out.display(),
+        trained.about.branch,
+        trained.about.step,
+        trained.about.encoder.arch,
+        trained.about.encoder.width,
+        trained.about.encoder.feature_dim(),
+    );
+    Ok(ExitCode::SUCCESS)
+}

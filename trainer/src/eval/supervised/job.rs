@@ -1,0 +1,380 @@
+//! The training loop of a classifier, its checkpoints and its test.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Serialize;
+use smog_model::optim::SgdConfig;
+use smog_model::{LinearHead, Optimizer, OptimizerConfig, Parameter, guard};
+use smog_pipeline::batch::HostBatch;
+use smog_pipeline::stream::{BatchStream, Next, Start, StreamState};
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::protocol::Protocol;
+use super::score::Score;
+use crate::checkpoint::{Checkpoint, CheckpointError, RunState, Store};
+use crate::eval::features::EvalStream;
+use crate::eval::splits::Splits;
+use crate::images::Normalizer;
+use crate::signals::StopRequest;
+use crate::trained::Trained;
+
+/// A checkpoint is saved about as often, and when somebody asks to stop: a kill costs no more than this.
+const SAVE_SECONDS: f64 = 300.0;
+/// Spread of the classifier's first weights (SwAV).
+const HEAD_STD: f64 = 0.01;
+/// Time between two lines of progress.
+const LINE_SECONDS: f64 = 5.0;
+const MODEL: &str = "model";
+const ENCODER_OPTIMIZER: &str = "encoder_optimizer";
+const HEAD_OPTIMIZER: &str = "optimizer";
+
+/// A classifier to be trained.
+pub struct Job {
+    protocol: Protocol,
+    trained: Trained,
+    splits: Splits,
+    stream: EvalStream,
+    dir: PathBuf,
+    digest: String,
+    /// Leave after so many steps, as if interrupted.
+    pub stop_after: Option<u64>,
+}
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainingFigures {
+    /// Steps done.
+    pub step: u64,
+    /// Steps in all.
+    pub num_steps: u64,
+    /// Epochs done.
+    pub epoch: f64,
+    /// Mean loss since the last line.
+    pub loss: f64,
+    /// Pictures per second since the last line.
+    pub images_per_second: f64,
+    /// Time left at that speed.
+    pub left: Duration,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ended {
+    /// All epochs are done and the test, too.
+    Finished(Report),
+    /// Somebody asked to stop; a checkpoint was saved.
+    Interrupted,
+}
+
+/// What came out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Accuracy on the test split.
+    #[serde(flatten)]
+    pub score: Score,
+    /// Share that guessing would get right.
+    pub chance: f64,
+    /// Samples that were trained on.
+    pub num_train: u64,
+    /// Steps in all.
+    pub num_steps: u64,
+    /// Loss of the last step.
+    pub last_loss: Option<f64>,
+    /// Time spent in training, over all sittings.
+    pub trained_seconds: f64,
+}
+
+/// What is trained, each part with its optimiser.
+struct Training {
+    head: LinearHead,
+    /// Only where the encoder is trained.
+    encoder: Option<(Vec<Parameter>, Optimizer)>,
+    classifier: (Vec<Parameter>, Optimizer),
+}
+
+/// What a checkpoint says beside tensors and place in the data.
+#[derive(Clone, Copy, Debug, Default)]
+struct Position {
+    loss: Option<f64>,
+    seconds: f64,
+}
+
+impl Job {
+    /// A job whose checkpoints lie in the results of `trained`, in a folder named by all that decides the outcome.
+    ///
+    /// # Errors
+    /// If the batch is larger than the training split.
+    pub fn new(protocol: Protocol, trained: Trained, splits: Splits, prefix: &str) -> Result<Self> {
+        let num_train = splits.train.num_samples();
+        ensure!(
+            u64::from(protocol.batch_size) <= num_train,
+            "a batch of {} is larger than the {num_train} training samples; lower --batch-size",
+            protocol.batch_size
+        );
+        let stream = EvalStream::new(&trained.config);
+        let mut hasher = blake3::Hasher::new();
+        let recipe = stream.training(protocol.batch_size, protocol.seed);
+        let facts = serde_json::to_string(&protocol)?;
+        let render = format!("{:?} {:?} {:?}", recipe.recipe, recipe.render, recipe.order);
+        for part in [&facts, &trained.identity, &render, splits.train.digest()] {
+            hasher.update(part.as_bytes()).update(b"\n");
+        }
+        let digest = hasher.finalize().to_hex().to_string();
+        let name = format!("{prefix}-{:08}-{}-{}", trained.about.step, protocol.name, &digest[..8]);
+        let dir = trained.results.join(name);
+        Ok(Self { protocol, trained, splits, stream, dir, digest, stop_after: None })
+    }
+
+    /// Where checkpoints are kept. Results lie beside it, under the same name.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Trains from where it was left and tests.
+    ///
+    /// # Errors
+    /// If the data cannot be read, a sample has no label, the loss is not a finite number, or the disk refuses.
+    pub fn run(
+        &mut self,
+        stop: &StopRequest,
+        progress: &mut dyn FnMut(&TrainingFigures),
+    ) -> Result<Ended> {
+        let store = Store::new(self.dir.clone(), 1);
+        let saved = match store.newest() {
+            Ok(saved) => Some(saved),
+            Err(CheckpointError::None { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let mut training = Training::new(&self.protocol, &self.trained, self.splits.num_classes())?;
+        let mut position = Position::default();
+        if let Some(saved) = &saved {
+            training.load(&mut self.trained, saved)?;
+            let state = &saved.state;
+            position = Position { loss: state.last_loss, seconds: state.trained_seconds };
+        }
+        let config = self.stream.training(self.protocol.batch_size, self.protocol.seed);
+        let start =
+            saved.as_ref().map_or(Start::Step(0), |saved| Start::State(&saved.state.stream));
+        let mut stream = BatchStream::open(self.splits.train.clone(), config, start)
+            .context("cannot open the training split")?;
+        let num_steps = stream.steps_per_epoch() * u64::from(self.protocol.epochs);
+        let is_done = self.train(
+            &mut stream,
+            &mut training,
+            &mut position,
+            num_steps,
+            &store,
+            stop,
+            progress,
+        )?;
+        stream.close().context("reading the training split failed")?;
+        if !is_done {
+            return Ok(Ended::Interrupted);
+        }
+        Ok(Ended::Finished(Report {
+            score: self.test(&training)?,
+            chance: 1.0 / self.splits.num_classes() as f64,
+            num_train: self.splits.train.num_samples(),
+            num_steps,
+            last_loss: position.loss,
+            trained_seconds: position.seconds,
+        }))
+    }
+
+    /// Whether all steps are done.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one loop")]
+    fn train(
+        &self,
+        stream: &mut BatchStream,
+        training: &mut Training,
+        position: &mut Position,
+        num_steps: u64,
+        store: &Store,
+        stop: &StopRequest,
+        progress: &mut dyn FnMut(&TrainingFigures),
+    ) -> Result<bool> {
+        let normalizer = Normalizer::new(self.trained.backbone.device())?;
+        let per_epoch = stream.steps_per_epoch();
+        let mut step = stream.position().next_step;
+        let leave_at = self.stop_after.map(|steps| step + steps);
+        let mut last_save = Instant::now();
+        let mut window = (Instant::now(), Vec::new());
+        while step < num_steps {
+            let batch = stream.next_batch().context("reading the training split failed")?;
+            let Next::Batch(batch) = batch else {
+                bail!("the training split ended at step {step}")
+            };
+            let loss = training.step(
+                &self.protocol,
+                &self.trained,
+                &normalizer,
+                batch,
+                step / per_epoch,
+            )?;
+            window.1.push(loss);
+            step += 1;
+            let is_last = step == num_steps;
+            let is_stopping = !is_last && (stop.is_requested() || leave_at == Some(step));
+            let save = is_last || is_stopping || last_save.elapsed().as_secs_f64() >= SAVE_SECONDS;
+            if save || window.0.elapsed().as_secs_f64() >= LINE_SECONDS {
+                let (seconds, steps) = (window.0.elapsed().as_secs_f64(), window.1.len() as f64);
+                let losses = guard(|| Tensor::stack(&window.1, 0).to_kind(Kind::Double))?;
+                let loss = losses.mean(Kind::Double).double_value(&[]);
+                ensure!(
+                    loss.is_finite(),
+                    "the loss is not a finite number at step {step}; try a lower --lr"
+                );
+                position.loss = Some(losses.double_value(&[-1]));
+                position.seconds += seconds;
+                let rate = steps / seconds;
+                progress(&TrainingFigures {
+                    step,
+                    num_steps,
+                    epoch: step as f64 / per_epoch as f64,
+                    loss,
+                    images_per_second: rate * f64::from(self.protocol.batch_size),
+                    left: Duration::from_secs_f64((num_steps - step) as f64 / rate),
+                });
+                window = (Instant::now(), Vec::new());
+            }
+            if save {
+                let state = self.state(step, position, stream.position());
+                let parts = training.parts(&self.trained);
+                guard(|| store.write(state, &parts))??;
+                last_save = Instant::now();
+            }
+            if is_stopping {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn test(&self, training: &Training) -> Result<Score> {
+        let normalizer = Normalizer::new(self.trained.backbone.device())?;
+        let mut score = Score::default();
+        self.stream.for_each(self.splits.test.clone(), |batch| {
+            let num_valid = batch.num_valid();
+            let labels = labels(batch, num_valid)?;
+            guard(|| {
+                no_grad(|| {
+                    let features = self.trained.backbone.encode(&normalizer.view(batch, 0));
+                    let logits = training.head.forward(&features).to_device(Device::Cpu);
+                    score.count(&logits.narrow(0, 0, num_valid as i64), &labels);
+                })
+            })?;
+            Ok(true)
+        })?;
+        Ok(score.finish())
+    }
+
+    fn state(&self, step: u64, position: &Position, stream: StreamState) -> RunState {
+        let config = toml::Table::try_from(&self.protocol);
+        RunState {
+            version: RunState::VERSION,
+            step,
+            steps_since_reset: 0,
+            num_resets: 0,
+            last_loss: position.loss,
+            trained_seconds: position.seconds,
+            stream,
+            config_digest: self.digest.clone(),
+            config: config.expect("a protocol is plain values that TOML can hold"),
+            versions: [("smog".to_owned(), env!("CARGO_PKG_VERSION").to_owned())].into(),
+            files: BTreeMap::new(),
+        }
+    }
+}
+
+/// Labels of the first rows of a batch.
+fn labels(batch: &HostBatch, rows: usize) -> Result<Tensor> {
+    let labels = &batch.labels()[..rows];
+    if let Some(row) = labels.iter().position(|&label| label < 0) {
+        bail!(
+            "sample {} has no label; this evaluation needs one of each",
+            batch.keys()[row].sample.0
+        );
+    }
+    Ok(Tensor::from_slice(labels))
+}
+
+impl Training {
+    fn new(protocol: &Protocol, trained: &Trained, num_classes: i64) -> Result<Self> {
+        let backbone = &trained.backbone;
+        let dim = backbone.config().feature_dim();
+        let head = LinearHead::new(dim, num_classes, HEAD_STD, protocol.seed, backbone.device())?;
+        let config = OptimizerConfig::Sgd(SgdConfig {
+            momentum: protocol.momentum,
+            weight_decay: protocol.weight_decay,
+        });
+        let optimizer = |parameters: Vec<Parameter>| -> Result<(Vec<Parameter>, Optimizer)> {
+            let optimizer = Optimizer::new(&config, &parameters)?;
+            Ok((parameters, optimizer))
+        };
+        let encoder =
+            (!protocol.is_frozen).then(|| optimizer(backbone.parameters())).transpose()?;
+        Ok(Self { encoder, classifier: optimizer(head.parameters())?, head })
+    }
+
+    /// One step; gives its loss.
+    fn step(
+        &mut self,
+        protocol: &Protocol,
+        trained: &Trained,
+        normalizer: &Normalizer,
+        batch: HostBatch,
+        epoch: u64,
+    ) -> Result<Tensor> {
+        let labels = labels(&batch, batch.len())?.to_device(trained.backbone.device());
+        let factor = protocol.rate(epoch);
+        let (encoder_lr, head_lr) = protocol.rates();
+        Ok(guard(|| {
+            let images = normalizer.view(&batch, 0);
+            drop(batch);
+            let features = match self.encoder {
+                Some(_) => trained.backbone.forward_train(&images),
+                None => trained.backbone.encode(&images),
+            };
+            let loss = self.head.forward(&features).cross_entropy_for_logits(&labels);
+            let encoder = self.encoder.as_mut().map(|part| (part, encoder_lr));
+            let parts = [encoder, Some((&mut self.classifier, head_lr))];
+            for (parameters, optimizer) in parts.iter().flatten().map(|(part, _)| &**part) {
+                optimizer.zero_grad(parameters);
+            }
+            loss.backward();
+            for ((parameters, optimizer), lr) in parts.into_iter().flatten() {
+                optimizer.step(parameters, lr * factor);
+            }
+            loss.detach()
+        })?)
+    }
+
+    /// All that a checkpoint needs. The encoder is a part of it only where it is trained.
+    fn parts(&self, trained: &Trained) -> Vec<(&'static str, Vec<(String, Tensor)>)> {
+        let mut model = Vec::new();
+        let mut parts = Vec::new();
+        if let Some((_, optimizer)) = &self.encoder {
+            model = trained.backbone.state();
+            parts.push((ENCODER_OPTIMIZER, optimizer.state()));
+        }
+        let (parameters, optimizer) = &self.classifier;
+        model.extend(parameters.iter().map(|p| (p.name.clone(), p.tensor.detach())));
+        parts.push((HEAD_OPTIMIZER, optimizer.state()));
+        parts.push((MODEL, model));
+        parts
+    }
+
+    fn load(&mut self, trained: &mut Trained, saved: &Checkpoint) -> Result<()> {
+        let model = saved.tensors(MODEL)?;
+        if let Some((_, optimizer)) = &mut self.encoder {
+            guard(|| trained.backbone.load_state(&model, ""))??;
+            optimizer.load_state(&saved.tensors(ENCODER_OPTIMIZER)?)?;
+        }
+        guard(|| self.head.load_state(&model))??;
+        self.classifier.1.load_state(&saved.tensors(HEAD_OPTIMIZER)?)?;
+        Ok(())
+    }
+}
