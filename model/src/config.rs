@@ -85,6 +85,14 @@ impl ModelConfig {
         self.groups.validate()
     }
 
+    /// Views whose projections are members of the groups in a step, of `num_large` large ones.
+    pub fn num_members(&self, num_large: usize) -> usize {
+        match self.direction {
+            Direction::Both => num_large,
+            Direction::Alternate => num_large.saturating_sub(1),
+        }
+    }
+
     /// Checks that a step can be made from `num_views` views of which the first `num_large` are large.
     ///
     /// # Errors
@@ -125,6 +133,18 @@ pub struct GroupsConfig {
     pub renormalize_groups: bool,
     /// Whether the gradient also reaches the encoder through the updated groups.
     pub grad_through_groups: bool,
+    /// Where the group features start.
+    pub init: GroupsInit,
+}
+
+/// Group features before the first reset; always of unit length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GroupsInit {
+    /// Random directions.
+    Sphere,
+    /// Random directions with all numbers positive, as lightly's: they all lie near each other.
+    Positive,
 }
 
 impl Default for GroupsConfig {
@@ -136,6 +156,7 @@ impl Default for GroupsConfig {
             normalize_members: true,
             renormalize_groups: true,
             grad_through_groups: true,
+            init: GroupsInit::Sphere,
         }
     }
 }

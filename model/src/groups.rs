@@ -5,7 +5,8 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use crate::config::GroupsConfig;
+use crate::config::{GroupsConfig, GroupsInit};
+use crate::draw::{Domain, Draw};
 
 /// Lengths of the rows.
 pub(crate) fn lengths(x: &Tensor) -> Tensor {
@@ -15,6 +16,16 @@ pub(crate) fn lengths(x: &Tensor) -> Tensor {
 /// Rows scaled to unit length; a row of zeros stays one.
 pub(crate) fn normalize(x: &Tensor) -> Tensor {
     x / lengths(x).unsqueeze(-1).clamp_min(1e-12)
+}
+
+/// Group features `[K, dim]` before the first step, drawn on the host.
+pub(crate) fn first(config: &GroupsConfig, dim: i64, seed: u64) -> Tensor {
+    let mut draw = Draw::new(seed, Domain::Groups, [0; 5]);
+    let shape = [config.count, dim];
+    normalize(&match config.init {
+        GroupsInit::Sphere => draw.normal(&shape, 1.0),
+        GroupsInit::Positive => draw.uniform(&shape, 0.5) + 0.5,
+    })
 }
 
 /// The nearest group by cosine of each row: i64 `[n]`, no gradient.

@@ -55,10 +55,10 @@ mod stats;
 mod tensors;
 
 pub use backbone::{Backbone, LinearHead};
-pub use config::{Arch, Direction, EncoderConfig, GroupsConfig, ModelConfig, Stem};
+pub use config::{Arch, Direction, EncoderConfig, GroupsConfig, GroupsInit, ModelConfig, Stem};
 pub use error::ModelError;
 pub use guard::guard;
-pub use kmeans::{KMeansInit, KMeansSettings, ResetReport};
+pub use kmeans::{KMeansDistance, KMeansInit, KMeansSettings, ResetReport};
 pub use memory::FeatureMemory;
 pub use optim::{Optimizer, OptimizerConfig};
 pub use parameter::Parameter;

@@ -7,7 +7,6 @@ use tch::{Device, Kind, Tensor, no_grad};
 use crate::backbone::load_pretrained;
 use crate::branch::Branch;
 use crate::config::ModelConfig;
-use crate::draw::{Domain, Draw};
 use crate::encoder::DropKey;
 use crate::error::ModelError;
 use crate::guard::guard;
@@ -85,8 +84,7 @@ impl SmogModel {
             let online = Branch::new(&mut Builder::online(seed, device), config, true);
             let momentum =
                 Branch::new(&mut Builder::momentum(device), config, config.momentum_predictor);
-            let first = Draw::new(seed, Domain::Groups, [0; 5])
-                .normal(&[config.groups.count, config.dim], 1.0);
+            let first = groups::first(&config.groups, config.dim, seed);
             let parameters = online.parameters("");
             let momentum_parameters = momentum.parameters("");
             let mut model = Self {
@@ -97,7 +95,7 @@ impl SmogModel {
                 momentum,
                 parameters,
                 momentum_parameters,
-                groups: groups::normalize(&first).to_device(device),
+                groups: first.to_device(device),
                 group_counts: Tensor::zeros([config.groups.count], (Kind::Int64, device)),
             };
             model.copy_to_momentum();
@@ -174,7 +172,7 @@ impl SmogModel {
         self.momentum.load("", &state).expect("both branches come from one configuration");
     }
 
-    /// Makes the groups anew from the memory by spherical k-means, with a start keyed by (seed, step). Leaves the
+    /// Makes the groups anew from the memory by k-means, with a start keyed by (seed, step). Leaves the
     /// momentum branch alone.
     ///
     /// # Errors
@@ -189,7 +187,7 @@ impl SmogModel {
     ) -> Result<ResetReport, ModelError> {
         let num_groups = self.config.groups.count;
         let (centroids, report) =
-            kmeans::spherical(&memory.features(), num_groups, settings, seed, step)?;
+            kmeans::cluster(&memory.features(), num_groups, settings, seed, step)?;
         self.groups = centroids;
         self.group_counts = self.group_counts.zeros_like();
         Ok(report)
@@ -296,5 +294,7 @@ fn join(parts: &[&Tensor]) -> Tensor {
     }
 }
 
+#[cfg(test)]
+mod lightly_tests;
 #[cfg(test)]
 mod tests;

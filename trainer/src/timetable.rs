@@ -169,7 +169,7 @@ impl Timetable {
                 "reset.every = {every} steps, but the run has only {total}: there will be no reset"
             ));
         }
-        let per_interval = every * self.scale.batch_size * config.augment.num_large() as u64;
+        let per_interval = every * self.scale.batch_size * members(config);
         if per_interval < groups {
             notes.push(format!(
                 "{every} steps between resets show only {per_interval} features for {groups} groups; the first \
@@ -229,17 +229,22 @@ impl Timetable {
     }
 }
 
+/// Projections of each sample that a step puts into the memory.
+fn members(config: &RunConfig) -> u64 {
+    config.model.num_members(config.augment.num_large()) as u64
+}
+
 /// Capacity of the feature memory: as set, or what one interval shows, within what k-means would draw.
 fn memory(config: &RunConfig, scale: Scale, every: Option<u64>) -> Result<u64, PreflightError> {
     let Some(every) = every else { return Ok(0) };
     let groups = config.model.groups.count.max(1) as u64;
     let (memory, why) = match config.reset.memory {
         0 => {
-            let views = config.augment.num_large() as u64;
+            let views = members(config);
             let interval = every.min(scale.total_steps) * scale.batch_size * views;
             let most = groups * config.reset.kmeans.max_points_per_group.max(1) as u64;
             let why = format!(
-                "reset.memory = 0 takes those of {every} steps of {} samples with {views} large views",
+                "reset.memory = 0 takes those of {every} steps of {} samples, {views} of each",
                 scale.batch_size
             );
             (interval.min(most), why)

@@ -1,7 +1,7 @@
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
-use super::{KMeansInit, KMeansSettings, ResetReport, assign, spherical};
+use super::{KMeansDistance, KMeansInit, KMeansSettings, ResetReport};
 use crate::error::ModelError;
 use crate::golden::{self, pattern};
 use crate::groups::{lengths, normalize};
@@ -30,12 +30,16 @@ fn cluster(
     settings: &KMeansSettings,
     step: u64,
 ) -> (Tensor, ResetReport) {
-    spherical(points, num_groups, settings, 7, step).unwrap()
+    super::cluster(points, num_groups, settings, 7, step).unwrap()
 }
 
 /// Mean cosine of the points to their nearest centroid.
 fn quality(points: &Tensor, centroids: &Tensor) -> f64 {
-    assign(&normalize(points), centroids).0.mean(Kind::Double).double_value(&[])
+    KMeansDistance::Spherical
+        .assign(&normalize(points), centroids)
+        .0
+        .mean(Kind::Double)
+        .double_value(&[])
 }
 
 #[test]
@@ -112,11 +116,44 @@ fn as_many_groups_as_points_puts_one_on_each() {
 fn too_few_or_broken_features_are_errors_with_numbers() {
     let points = pattern("cloud", &[9, 4]);
     let settings = KMeansSettings::default();
-    let error = spherical(&points, 10, &settings, 0, 0).unwrap_err();
+    let error = super::cluster(&points, 10, &settings, 0, 0).unwrap_err();
     assert_eq!(error.to_string(), "9 features are not enough to make 10 groups");
     let broken = &points / 0.0 * 0.0;
-    let error = spherical(&broken, 3, &settings, 0, 0).unwrap_err();
+    let error = super::cluster(&broken, 3, &settings, 0, 0).unwrap_err();
     assert!(matches!(error, ModelError::NotFinite { .. }), "{error}");
     let settings = KMeansSettings { passes: 0, ..settings };
-    assert!(matches!(spherical(&points, 3, &settings, 0, 0), Err(ModelError::Config { .. })));
+    assert!(matches!(super::cluster(&points, 3, &settings, 0, 0), Err(ModelError::Config { .. })));
+}
+
+#[test]
+fn euclidean_clusters_tell_lengths_apart_and_spherical_ones_do_not() {
+    let direction = Tensor::from_slice(&[1f32, 0.0, 0.0]);
+    let noise = |name: &str| pattern(name, &[60, 3]) * 0.05;
+    let points = Tensor::cat(&[&direction + noise("short"), &direction * 9.0 + noise("long")], 0);
+    let with = |distance| KMeansSettings { distance, ..KMeansSettings::default() };
+    let (centroids, report) = cluster(&points, 2, &with(KMeansDistance::Euclidean), 0);
+    assert_eq!((report.smallest, report.largest), (60, 60));
+    assert!((lengths(&centroids) - 1.0).abs().max().double_value(&[]) < 1e-5);
+    let short = points.narrow(0, 0, 60);
+    let long = points.narrow(0, 60, 60);
+    let spread = |x: &Tensor| {
+        (x - x.mean_dim([0i64].as_slice(), true, Kind::Float)).square().sum(Kind::Double)
+    };
+    let inertia = (spread(&short) + spread(&long)).double_value(&[]);
+    assert!((report.inertia / inertia - 1.0).abs() < 1e-3, "{} {inertia}", report.inertia);
+    let (_, report) = cluster(&points, 2, &with(KMeansDistance::Spherical), 0);
+    assert_ne!((report.smallest, report.largest), (60, 60), "lengths count for nothing");
+    let cosine = report.mean_cosine;
+    assert!((report.inertia / 240.0 - (1.0 - cosine)).abs() < 1e-4, "{report:?}");
+}
+
+#[test]
+fn a_tolerance_ends_the_passes_sooner() {
+    let case = &golden::read::<Vec<Case>>("kmeans")[1];
+    let passes = |tolerance| {
+        let settings = KMeansSettings { tolerance, passes: 100, ..KMeansSettings::default() };
+        cluster(&points(case), 20, &settings, 0).1.num_passes
+    };
+    assert!(passes(0.0) > passes(0.05));
+    assert_eq!(passes(1e9), 2);
 }

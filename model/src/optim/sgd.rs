@@ -11,11 +11,13 @@ pub struct SgdConfig {
     pub momentum: f64,
     /// L2 decay, not for biases and norms.
     pub weight_decay: f64,
+    /// Decay biases and norms, too, as plain `torch.optim.SGD(model.parameters())` does.
+    pub decay_norms_and_biases: bool,
 }
 
 impl Default for SgdConfig {
     fn default() -> Self {
-        Self { momentum: 0.9, weight_decay: 5e-4 }
+        Self { momentum: 0.9, weight_decay: 5e-4, decay_norms_and_biases: false }
     }
 }
 
@@ -28,7 +30,7 @@ impl SgdConfig {
         direction: &Tensor,
         lr: f64,
     ) {
-        if decay && self.weight_decay != 0.0 {
+        if (decay || self.decay_norms_and_biases) && self.weight_decay != 0.0 {
             let decayed = gradient + weights * self.weight_decay;
             descend(weights, &decayed, direction, self.momentum, lr);
         } else {

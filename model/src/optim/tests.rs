@@ -43,7 +43,11 @@ fn step(optimizer: &mut Optimizer, parameters: &[Parameter], number: usize, rate
 
 fn configs() -> [OptimizerConfig; 3] {
     [
-        OptimizerConfig::Sgd(SgdConfig { momentum: 0.9, weight_decay: 0.01 }),
+        OptimizerConfig::Sgd(SgdConfig {
+            momentum: 0.9,
+            weight_decay: 0.01,
+            ..SgdConfig::default()
+        }),
         OptimizerConfig::AdamW(AdamWConfig { betas: [0.8, 0.95], eps: 1e-6, weight_decay: 0.1 }),
         OptimizerConfig::Lars(LarsConfig {
             momentum: 0.9,

@@ -48,7 +48,11 @@ fn state_of(model: &SmogModel) -> HashMap<String, Tensor> {
 }
 
 fn sgd(model: &SmogModel) -> Optimizer {
-    let config = OptimizerConfig::Sgd(SgdConfig { momentum: 0.9, weight_decay: 1e-3 });
+    let config = OptimizerConfig::Sgd(SgdConfig {
+        momentum: 0.9,
+        weight_decay: 1e-3,
+        ..SgdConfig::default()
+    });
     Optimizer::new(&config, model.parameters()).unwrap()
 }
 

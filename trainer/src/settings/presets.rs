@@ -31,6 +31,11 @@ pub const PRESETS: &[Preset] = &[
         text: include_str!("../../presets/imagenet100-resnet50.toml"),
     },
     Preset {
+        name: "lightly-compat",
+        about: "CIFAR-10 as the lightly library trains it: the same loss, groups and gradients, for comparison",
+        text: include_str!("../../presets/lightly-compat.toml"),
+    },
+    Preset {
         name: "imagenet-resnet50",
         about: "ImageNet, ResNet-50, 2 x 224 views; paper-like as far as the paper is known",
         text: include_str!("../../presets/imagenet-resnet50.toml"),

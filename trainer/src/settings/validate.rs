@@ -115,6 +115,13 @@ impl RunConfig {
         check("reset.kmeans.passes", kmeans.passes, kmeans.passes >= 1, "expected at least 1")?;
         let points = kmeans.max_points_per_group;
         check("reset.kmeans.max_points_per_group", points, points >= 1, "expected at least 1")?;
+        let tolerance = kmeans.tolerance;
+        check(
+            "reset.kmeans.tolerance",
+            tolerance,
+            tolerance >= 0.0 && tolerance.is_finite(),
+            "expected 0 or more",
+        )?;
         let eval = &self.eval;
         span("eval.knn_every", eval.knn_every, no_percent, NO_PERCENT)?;
         check("eval.k", eval.k, eval.k >= 1, "expected at least 1")?;

@@ -84,9 +84,22 @@ fn the_learning_rate_follows_the_batch() {
 fn the_memory_holds_one_interval_within_what_kmeans_draws() {
     let memory = |sets: &[&str]| Timetable::new(&with(sets), 6400).unwrap().memory;
     assert_eq!(memory(&["reset.every=\"10 steps\""]), 10 * 64 * 2);
+    assert_eq!(memory(&["reset.every=\"10 steps\"", "model.direction=alternate"]), 10 * 64);
     assert_eq!(memory(&["reset.every=\"1 epochs\""]), 40 * 256);
     assert_eq!(memory(&["reset.memory=777"]), 777);
     assert_eq!(memory(&["reset.every=never"]), 0);
+}
+
+#[test]
+fn the_preset_of_lightly_has_its_constant_rates_memory_and_resets() {
+    let config = RawConfig::preset("lightly-compat").unwrap().resolve().unwrap();
+    let table = Timetable::new(&config, 50_000).unwrap();
+    for step in [0, 1, 299, 38_999] {
+        assert!((table.lr(step) - 0.01).abs() < 1e-12 && table.momentum(step) == 0.99);
+    }
+    assert_eq!(table.memory, 300 * 256);
+    assert!(!table.reset_due(299, 0, 299 * 256) && table.reset_due(300, 0, 300 * 256));
+    assert!(table.warnings.is_empty(), "{:?}", table.warnings);
 }
 
 #[test]

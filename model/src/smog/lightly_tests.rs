@@ -1,0 +1,137 @@
+//! Twenty steps, two of them with a reset, beside lightly's own modules (`tests/golden/lightly_steps.py`).
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use tch::{Device, Kind, Tensor};
+
+use super::SmogModel;
+use crate::config::{Direction, EncoderConfig, GroupsConfig, ModelConfig};
+use crate::draw::{Domain, Draw};
+use crate::golden::{self, assert_close, pattern};
+use crate::groups::{lengths, normalize};
+use crate::kmeans::{self, KMeansDistance, KMeansSettings};
+use crate::memory::FeatureMemory;
+use crate::network::Network;
+use crate::optim::{Optimizer, OptimizerConfig, SgdConfig};
+
+const BATCH: i64 = 16;
+const DIM: i64 = 8;
+const GROUPS: i64 = 12;
+/// The memory holds f32 on both sides, and centroids made from it feed all later steps.
+const TOLERANCE: f64 = 1e-5;
+
+#[derive(Deserialize)]
+struct Run {
+    parameters: Vec<String>,
+    reset_every: i64,
+    steps: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    inertia: Option<f64>,
+    loss: f64,
+    targets: Vec<i64>,
+    group_norms: Vec<f64>,
+    groups: Vec<f64>,
+    gradient_norms: Vec<f64>,
+    gradients: HashMap<String, Vec<f64>>,
+}
+
+/// The settings of the preset `lightly-compat`, on a small network.
+fn model() -> SmogModel {
+    let config = ModelConfig {
+        encoder: EncoderConfig { width: 8, ..EncoderConfig::default() },
+        projector_hidden: 24,
+        predictor_hidden: 24,
+        dim: DIM,
+        direction: Direction::Alternate,
+        groups: GroupsConfig {
+            count: GROUPS,
+            normalize_members: false,
+            renormalize_groups: false,
+            ..GroupsConfig::default()
+        },
+        ..ModelConfig::default()
+    };
+    let mut model = SmogModel::new(&config, 0, Device::Cpu).unwrap();
+    model.online.load("online.", &golden::state(&model.online, "online.")).unwrap();
+    model.copy_to_momentum();
+    golden::to_double(&model.online);
+    golden::to_double(&model.momentum);
+    model.groups = normalize(&pattern("groups", &[GROUPS, DIM]).to_kind(Kind::Double));
+    model
+}
+
+/// lightly's reset from the centroids that the script gives to scikit-learn: every n-th remembered feature.
+fn reset(model: &mut SmogModel, memory: &FeatureMemory) -> f64 {
+    let settings = KMeansSettings {
+        distance: KMeansDistance::Euclidean,
+        passes: 300,
+        ..KMeansSettings::default()
+    };
+    let features = memory.features().to_kind(Kind::Double);
+    let stride = memory.len() / GROUPS;
+    let start = features.slice(0, 0, GROUPS * stride, stride);
+    let mut draw = Draw::new(0, Domain::KMeans, [0; 5]);
+    let (groups, report) = kmeans::lloyd(&features, start, &settings, &mut draw);
+    assert_eq!(report.num_reseeded, 0, "the two libraries fill empty clusters differently");
+    model.groups = groups;
+    model.copy_to_momentum();
+    report.inertia
+}
+
+#[test]
+fn twenty_steps_are_those_of_lightly_s_own_modules() {
+    let run = golden::read::<Run>("lightly_steps");
+    let mut model = model();
+    let names: Vec<_> = model.parameters().iter().map(|parameter| &*parameter.name).collect();
+    assert_eq!(names, run.parameters);
+    let sgd = SgdConfig { momentum: 0.9, weight_decay: 1e-6, decay_norms_and_biases: true };
+    let mut optimizer = Optimizer::new(&OptimizerConfig::Sgd(sgd), model.parameters()).unwrap();
+    let mut memory = FeatureMemory::new(run.reset_every * BATCH, DIM, Device::Cpu).unwrap();
+    let mut inertia = None;
+    assert_eq!(run.steps.len(), 20);
+    for (number, step) in (0..).zip(&run.steps) {
+        let what = |of: &str| format!("step {number}, {of}");
+        match (inertia, step.inertia) {
+            (Some(found), Some(expected)) => {
+                assert_close(&Tensor::from(found), &[expected], TOLERANCE, &what("inertia"));
+            }
+            (found, expected) => assert_eq!(found, expected),
+        }
+        let view = |view| {
+            pattern(&format!("step{number} view{view}"), &[BATCH, 3, 16, 16]).to_kind(Kind::Double)
+        };
+        let output = model.forward(&[view(0), view(1)], 2, number);
+        optimizer.zero_grad(model.parameters());
+        output.loss.backward();
+
+        assert_close(&output.loss, &[step.loss], TOLERANCE, &what("loss"));
+        let targets = Vec::<i64>::try_from(&output.group_stats.targets).unwrap();
+        assert_eq!(targets, step.targets, "{}", what("targets"));
+        let updated = &output.group_stats.updated;
+        assert_close(&lengths(updated), &step.group_norms, TOLERANCE, &what("group norms"));
+        assert_close(updated, &step.groups, TOLERANCE, &what("groups"));
+        for (parameter, norm) in model.parameters().iter().zip(&step.gradient_norms) {
+            let gradient = parameter.tensor.grad();
+            let what = what(&parameter.name);
+            assert_close(&gradient.norm(), &[*norm], TOLERANCE, &what);
+            if let Some(values) = step.gradients.get(&parameter.name) {
+                assert_close(&gradient, values, TOLERANCE, &what);
+            }
+        }
+
+        optimizer.step(model.parameters(), 0.01);
+        model.update_groups(&output);
+        memory.push(&output.projections);
+        // lightly resets or averages at the start of the next step, which is the same place.
+        inertia = None;
+        if (number as i64 + 1) % run.reset_every == 0 {
+            inertia = Some(reset(&mut model, &memory));
+        } else {
+            model.update_momentum(0.99);
+        }
+    }
+}
