@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use smog_model::{
     Direction, EncoderConfig, GroupsConfig, ModelConfig, ModelError, Optimizer, OptimizerConfig,
-    SmogModel, Stem,
+    Precision, SmogModel, Stem,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -68,7 +68,7 @@ impl Bench {
 
     /// The median of steps after two that are not counted.
     fn median(&mut self, num_steps: usize) -> f64 {
-        (0..2).for_each(|_| drop(self.step()));
+        (0..2).for_each(|_| _ = self.step());
         let mut seconds: Vec<f64> = (0..num_steps).map(|_| self.step().sum()).collect();
         seconds.sort_by(f64::total_cmp);
         seconds[num_steps / 2]
@@ -96,7 +96,7 @@ fn group_side(batch: i64, groups: i64) -> Result<f64, ModelError> {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [arch, side, batch, groups, threads, ..] = args.as_slice() else {
+    let [arch, side, batch, groups, threads, precision @ ..] = args.as_slice() else {
         return Err("expected ARCH SIDE BATCH GROUPS THREADS [PRECISION]".into());
     };
     tch::set_num_threads(threads.parse()?);
@@ -105,6 +105,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arch = serde_json::from_value(serde_json::Value::String(arch.clone()))?;
     let encoder = EncoderConfig { arch, stem, ..EncoderConfig::default() };
     let mut bench = Bench::new(&config(encoder, 2048, groups), side, batch)?;
+    let precision = if precision == ["bf16"] { Precision::Bf16 } else { Precision::F32 };
+    bench.model.set_precision(precision);
     for line in std::io::stdin().lock().lines() {
         let steps: Vec<Phases> =
             (0..line?.trim().parse::<usize>()?).map(|_| bench.step()).collect();

@@ -19,6 +19,7 @@
 //! | `memory`, [`kmeans`] | recent projections and the reset of the groups |
 //! | [`optim`], [`schedule`] | SGD, LARS, AdamW; learning rate and momentum as functions of the step |
 //! | `stats`, [`knn`] | health of the groups; weighted k-NN |
+//! | `torch` | kernels and switches of libtorch that tch does not bind |
 //! | `guard` | the one boundary where a refusal of libtorch becomes a [`ModelError`] |
 //!
 //! Operations are tch's plain ones, which panic when libtorch refuses; callers wrap a step in [`guard`].
@@ -51,6 +52,7 @@ pub mod schedule;
 mod smog;
 mod stats;
 mod tensors;
+mod torch;
 
 pub use config::{Arch, Direction, EncoderConfig, GroupsConfig, ModelConfig, Stem};
 pub use error::ModelError;
@@ -59,5 +61,5 @@ pub use kmeans::{KMeansInit, KMeansSettings, ResetReport};
 pub use memory::FeatureMemory;
 pub use optim::{Optimizer, OptimizerConfig};
 pub use parameter::Parameter;
-pub use smog::{SmogModel, StepOutput};
+pub use smog::{Precision, SmogModel, StepOutput};
 pub use stats::{GroupFigures, GroupStats};

@@ -11,12 +11,14 @@
 //! | [`settings`], [`timetable`] | what was asked for, and what that means in steps for this data set |
 //! | [`data`] | shard folders, image folders (sharded once into a cache), generated images |
 //! | [`session`], [`train`] | a run made ready, and the loop |
+//! | [`collapse`] | notices that a run collapses |
 //! | [`checkpoint`], [`folder`] | what is on disk |
 //! | [`eval`] | k-NN and pictures of groups |
 //! | [`metrics`], [`progress`] | what is written down and what is shown |
 //! | [`signals`], [`threads`], [`environment`] | the process |
 
 pub mod checkpoint;
+pub mod collapse;
 pub mod data;
 pub mod environment;
 pub mod error;

@@ -12,6 +12,7 @@ use smog_pipeline::stream::{BatchStream, Start, StreamMode};
 use tch::Device;
 
 use crate::checkpoint::{Checkpoint, CheckpointError, RunState, Store};
+use crate::collapse::CollapseWatch;
 use crate::data::DataSet;
 use crate::error::TrainError;
 use crate::eval::EvalStream;
@@ -69,6 +70,7 @@ pub struct Session {
     pub(crate) store: Store,
     pub(crate) metrics: MetricsFile,
     pub(crate) progress: Progress,
+    pub(crate) collapse: CollapseWatch,
     /// Only where k-NN is asked for during the run.
     pub(crate) knn: Option<(KnnData, EvalStream)>,
 }
@@ -116,6 +118,7 @@ impl Session {
         }
         let stream = BatchStream::open(Arc::clone(&source), stream, start)?;
         let mut model = SmogModel::new(&config.model, config.run.seed, device)?;
+        model.set_precision(config.run.precision);
         let mut optimizer = Optimizer::new(&config.optimizer, model.parameters())?;
         let mut memory = match timetable.memory {
             0 => None,
@@ -168,6 +171,7 @@ impl Session {
 
         let session = Self {
             normalizer: Normalizer::new(device).map_err(TrainError::eval)?,
+            collapse: CollapseWatch::new(config.model.groups.count, config.model.dim),
             store: folder.checkpoints(config.run.keep_checkpoints),
             config,
             options,
