@@ -20,6 +20,7 @@
 //! | `memory`, [`kmeans`] | recent projections and the reset of the groups |
 //! | [`optim`], [`schedule`] | SGD, LARS, AdamW; learning rate and momentum as functions of the step |
 //! | `stats`, [`knn`] | health of the groups; weighted k-NN |
+//! | `torch` | kernels and switches of libtorch that tch does not bind |
 //! | `guard` | the one boundary where a refusal of libtorch becomes a [`ModelError`] |
 //!
 //! Operations are tch's plain ones, which panic when libtorch refuses; callers wrap a step in [`guard`].
@@ -53,6 +54,7 @@ pub mod schedule;
 mod smog;
 mod stats;
 mod tensors;
+mod torch;
 
 pub use backbone::{Backbone, LinearHead};
 pub use config::{Arch, Direction, EncoderConfig, GroupsConfig, GroupsInit, ModelConfig, Stem};
@@ -62,5 +64,5 @@ pub use kmeans::{KMeansDistance, KMeansInit, KMeansSettings, ResetReport};
 pub use memory::FeatureMemory;
 pub use optim::{Optimizer, OptimizerConfig};
 pub use parameter::Parameter;
-pub use smog::{EncoderBranch, SmogModel, StepOutput};
+pub use smog::{EncoderBranch, Precision, SmogModel, StepOutput};
 pub use stats::{GroupFigures, GroupStats};

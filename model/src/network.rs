@@ -3,12 +3,12 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor};
 
 use crate::draw::{Domain, Draw};
 use crate::error::ModelError;
-use crate::parameter::Parameter;
-use crate::tensors;
+use crate::parameter::{self, Parameter};
+use crate::{tensors, torch};
 
 /// One thing a network keeps.
 pub(crate) enum Leaf<'a> {
@@ -165,11 +165,12 @@ pub(crate) fn channels_last(x: &Tensor) -> Tensor {
     x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
-/// Moves every parameter of `target` towards the one of `source`, keeping the share `keep` of the old value.
+/// Moves every parameter of `target` towards the one of `source`, keeping the share `keep` of the old value. `source`
+/// may have more at its end: a predictor.
 pub(crate) fn average_parameters(source: &[Parameter], target: &[Parameter], keep: f64) {
-    no_grad(|| {
-        for (from, to) in source.iter().zip(target) {
-            let _ = to.tensor.shallow_clone().lerp_(&from.tensor, 1.0 - keep);
-        }
-    });
+    torch::lerp(
+        &parameter::tensors(target),
+        &parameter::tensors(&source[..target.len()]),
+        1.0 - keep,
+    );
 }

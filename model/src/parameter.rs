@@ -12,3 +12,8 @@ pub struct Parameter {
     /// Whether weight decay (and LARS adaptation) applies: not for biases and norms.
     pub decay: bool,
 }
+
+/// The tensors of all.
+pub(crate) fn tensors(parameters: &[Parameter]) -> Vec<&Tensor> {
+    parameters.iter().map(|parameter| &parameter.tensor).collect()
+}

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::backbone::load_pretrained;
@@ -17,12 +18,24 @@ use crate::network::{Builder, Network, average_parameters};
 use crate::pairing::{Pairing, runs};
 use crate::parameter::Parameter;
 use crate::stats::GroupStats;
+use crate::torch::Autocast;
 use crate::{groups, loss, tensors};
 
 const ONLINE: &str = "online.";
 const MOMENTUM: &str = "momentum.";
 const GROUPS: &str = "groups";
 const GROUP_COUNTS: &str = "group_counts";
+
+/// In what the networks of a step compute. Weights, moments, groups, loss and k-means are f32 in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// Convolutions and products in bfloat16, the rest as PyTorch's autocast has it.
+    Bf16,
+}
 
 /// Online branch, momentum branch and groups.
 ///
@@ -33,6 +46,7 @@ pub struct SmogModel {
     config: ModelConfig,
     seed: u64,
     device: Device,
+    precision: Precision,
     online: Branch,
     momentum: Branch,
     parameters: Vec<Parameter>,
@@ -91,6 +105,7 @@ impl SmogModel {
                 config: config.clone(),
                 seed,
                 device,
+                precision: Precision::F32,
                 online,
                 momentum,
                 parameters,
@@ -119,12 +134,12 @@ impl SmogModel {
 
         let targets = no_grad(|| {
             let (_, features) =
-                pass(&self.momentum, &select(views, &pairing.targets), |_| Mode::Train);
+                self.pass(&self.momentum, &select(views, &pairing.targets), |_| Mode::Train);
             groups::assign(&features, &self.groups)
         });
         let seed = self.seed;
         let drop = |first| Mode::Drop(DropKey { seed, step, view: pairing.online[first] as u32 });
-        let (projections, predictions) = pass(&self.online, &select(views, &pairing.online), drop);
+        let (projections, predictions) = self.pass(&self.online, &select(views, &pairing.online), drop);
 
         let num_members = pairing.num_members as i64 * views[0].size()[0];
         let members = projections.narrow(0, 0, num_members);
@@ -191,6 +206,28 @@ impl SmogModel {
         self.groups = centroids;
         self.group_counts = self.group_counts.zeros_like();
         Ok(report)
+    }
+
+    /// Computes the networks of later steps in `precision`; evaluation stays in f32.
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
+    }
+
+    /// [`pass`] in the precision of the model. What comes out is f32 again.
+    fn pass(
+        &self,
+        branch: &Branch,
+        views: &[&Tensor],
+        mode: impl Fn(usize) -> Mode,
+    ) -> (Tensor, Tensor) {
+        if self.precision == Precision::F32 {
+            return pass(branch, views, mode);
+        }
+        let (projections, predictions) = {
+            let _autocast = Autocast::bf16(self.device);
+            pass(branch, views, mode)
+        };
+        (projections.to_kind(Kind::Float), predictions.to_kind(Kind::Float))
     }
 
     /// The trained parameters, always in the same order.

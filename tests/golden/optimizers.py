@@ -1,4 +1,4 @@
-"""Eight steps of each optimiser on given gradients."""
+"""Eight steps of each optimiser on given gradients, and clipping by the norm of all gradients (torch 2.11)."""
 
 import numpy as np
 import torch
@@ -54,10 +54,20 @@ def groups(decayed, others, weight_decay):
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
+def clipped(most):
+    tensors = {name: torch.tensor(start(name, shape), requires_grad=True) for name, shape in SHAPES.items()}
+    for name, tensor in tensors.items():
+        tensor.grad = torch.tensor(gradient(name, SHAPES[name], 0))
+    norm = torch.nn.utils.clip_grad_norm_(tensors.values(), most)
+    gradients = {name: tensor.grad.flatten().tolist() for name, tensor in tensors.items()}
+    return {"most": most, "norm": norm.item(), "gradients": gradients}
+
+
 write(
     "optimizers",
     {
         "rates": RATES,
+        "clipped": clipped(0.2),
         "sgd": with_torch(lambda d, o: torch.optim.SGD(groups(d, o, 0.01), 1.0, momentum=0.9)),
         "adamw": with_torch(lambda d, o: torch.optim.AdamW(groups(d, o, 0.1), 1.0, betas=(0.8, 0.95), eps=1e-6)),
         "lars": lars(0.9, 0.01, 0.02),

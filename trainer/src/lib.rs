@@ -11,6 +11,7 @@
 //! | [`settings`], [`timetable`] | what was asked for, and what that means in steps for this data set |
 //! | [`data`] | shard folders, image folders (sharded once into a cache), generated images |
 //! | [`session`], [`train`] | a run made ready, and the loop |
+//! | [`collapse`] | notices that a run collapses |
 //! | [`checkpoint`], [`folder`] | what is on disk |
 //! | [`eval`] | k-NN, linear and fine-tuned classifiers, groups against labels, features as a file |
 //! | [`export`], [`embed`], [`trained`] | an encoder and its features as files, and what is evaluated: a run's encoder or such a file |
@@ -18,6 +19,7 @@
 //! | [`signals`], [`threads`], [`environment`] | the process |
 
 pub mod checkpoint;
+pub mod collapse;
 pub mod data;
 pub mod embed;
 pub mod environment;

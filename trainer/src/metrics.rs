@@ -60,6 +60,17 @@ pub enum Event<'a> {
     },
     /// What a sitting was limited by.
     Summary(&'a SummaryFigures),
+    /// A figure has been beyond its limit for some lines: the run collapses.
+    Collapse {
+        /// Steps done.
+        step: u64,
+        /// Name of the figure.
+        figure: &'static str,
+        /// Its value.
+        value: f64,
+        /// Its limit.
+        limit: f64,
+    },
     /// The loss is not a number; the run stops.
     Diverged {
         /// The step, counted from 1.
@@ -117,6 +128,8 @@ pub struct StepFigures {
     pub lr: f64,
     /// Share of the old momentum weights kept in the last step.
     pub momentum: f64,
+    /// Length of the last step's gradient before clipping, all parameters taken as one vector.
+    pub gradient_norm: f64,
     /// Samples per second since the last line.
     pub images_per_second: f64,
     /// Mean time of a step since the last line.

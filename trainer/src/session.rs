@@ -12,6 +12,7 @@ use smog_pipeline::stream::{BatchStream, Start, StreamMode};
 use tch::Device;
 
 use crate::checkpoint::{Checkpoint, CheckpointError, RunState, Store};
+use crate::collapse::CollapseWatch;
 use crate::data::DataSet;
 use crate::error::TrainError;
 use crate::eval::EvalStream;
@@ -70,6 +71,7 @@ pub struct Session {
     pub(crate) store: Store,
     pub(crate) metrics: MetricsFile,
     pub(crate) progress: Progress,
+    pub(crate) collapse: CollapseWatch,
     /// Only where k-NN is asked for during the run.
     pub(crate) knn: Option<(KnnData, EvalStream)>,
 }
@@ -121,6 +123,7 @@ impl Session {
             None => initial::load(&mut model, &config, opened.as_ref())?,
             Some(_) => None,
         };
+        model.set_precision(config.run.precision);
         let mut optimizer = Optimizer::new(&config.optimizer, model.parameters())?;
         let mut memory = match timetable.memory {
             0 => None,
@@ -177,6 +180,7 @@ impl Session {
 
         let session = Self {
             normalizer: Normalizer::new(device).map_err(TrainError::eval)?,
+            collapse: CollapseWatch::new(config.model.groups.count, config.model.dim),
             store: folder.checkpoints(config.run.keep_checkpoints),
             config,
             options,

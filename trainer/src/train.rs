@@ -14,6 +14,7 @@ use smog_pipeline::stream::Next;
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::Store;
+use crate::collapse::Warning;
 use crate::error::TrainError;
 use crate::eval::knn::Metric;
 use crate::metrics::{Event, StepFigures, SummaryFigures};
@@ -204,12 +205,13 @@ impl Session {
     /// Reads the losses since the last line from the device and shows the state of the run.
     fn log(&mut self, window: &mut Window, groups: &GroupStats) -> Result<(), TrainError> {
         let step = self.position.step;
-        let (losses, groups) = guard(|| {
+        let (losses, groups, gradient_norm) = guard(|| {
             let losses =
                 Tensor::stack(&window.losses, 0).to_kind(Kind::Double).to_device(Device::Cpu);
             let mut values = vec![0f64; window.losses.len()];
             losses.copy_data(&mut values, window.losses.len());
-            (values, groups.read())
+            let norm = self.optimizer.gradient_norm(self.model.parameters());
+            (values, groups.read(), norm.double_value(&[]))
         })?;
         let num_steps = losses.len() as f64;
         let seconds = window.start.elapsed().as_secs_f64();
@@ -223,6 +225,7 @@ impl Session {
             mean_loss: losses.iter().sum::<f64>() / num_steps,
             lr: self.timetable.lr(step - 1),
             momentum: self.timetable.momentum(step - 1),
+            gradient_norm,
             images_per_second: num_steps * scale.batch_size as f64 / seconds,
             step_seconds: seconds / num_steps,
             data_wait_seconds: window.waited.as_secs_f64() / num_steps,
@@ -231,6 +234,11 @@ impl Session {
         };
         self.write(&Event::Step(&figures))?;
         self.write(&Event::Stream { step, metrics: &self.stream.metrics() })?;
+        for warning in self.collapse.line(&figures.groups) {
+            tracing::warn!("{warning}");
+            let Warning { figure, value, limit, .. } = warning;
+            self.write(&Event::Collapse { step, figure, value, limit })?;
+        }
         self.progress.step(&figures, &self.timetable, self.config.model.groups.count);
         *window = Window::new();
         Ok(())

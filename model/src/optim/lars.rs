@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::sgd::descend;
+use crate::torch;
 
 /// Keeps the quotient finite; LARC's value.
 const EPS: f64 = 1e-8;
@@ -20,34 +20,38 @@ pub struct LarsConfig {
     pub weight_decay: f64,
     /// Length of a step over the length of the weights, at a learning rate of 1.
     pub trust_coefficient: f64,
+    /// Decay and scale biases and norms, too.
+    pub decay_norms_and_biases: bool,
+    /// Longest gradient, all parameters taken as one vector; a longer one is scaled down. 0 is no limit.
+    pub clip_grad_norm: f64,
 }
 
 impl Default for LarsConfig {
     fn default() -> Self {
-        Self { momentum: 0.9, weight_decay: 1e-6, trust_coefficient: 0.001 }
+        Self {
+            momentum: 0.9,
+            weight_decay: 1e-6,
+            trust_coefficient: 0.001,
+            decay_norms_and_biases: false,
+            clip_grad_norm: 0.0,
+        }
     }
 }
 
 impl LarsConfig {
+    /// Updates tensors that are all decayed and adapted, or all not.
     pub(super) fn update(
         &self,
-        weights: &Tensor,
-        gradient: &Tensor,
-        adapt: bool,
-        direction: &Tensor,
+        weights: &[&Tensor],
+        adapted: bool,
+        directions: &[&Tensor],
         lr: f64,
     ) {
-        if !adapt {
-            descend(weights, gradient, direction, self.momentum, lr);
-            return;
+        if adapted {
+            let rule = [self.weight_decay, self.trust_coefficient, EPS, self.momentum];
+            torch::lars(weights, directions, rule, lr);
+        } else {
+            torch::fused_sgd(weights, directions, 0.0, self.momentum, lr);
         }
-        let weight_norm = weights.norm();
-        let gradient_norm = gradient.norm();
-        let trust = &weight_norm * self.trust_coefficient
-            / (&gradient_norm + &weight_norm * self.weight_decay + EPS);
-        let scaled = (gradient + weights * self.weight_decay) * trust;
-        // Where either length is 0 the gradient is taken as it is. Decided on the device: no read-back.
-        let usable = weight_norm.ne(0.0).logical_and(&gradient_norm.ne(0.0));
-        descend(weights, &scaled.where_self(&usable, gradient), direction, self.momentum, lr);
     }
 }

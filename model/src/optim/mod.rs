@@ -1,5 +1,6 @@
 //! Optimisers over plain tensors. libtorch's own cannot save their state through tch, so the moments are named
-//! tensors here and go into a checkpoint like any other.
+//! tensors here and go into a checkpoint like any other. All tensors of a kind are updated by one call of a fused
+//! kernel.
 
 mod adamw;
 mod lars;
@@ -8,15 +9,15 @@ mod sgd;
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use tch::{Tensor, no_grad};
+use tch::Tensor;
 
 pub use adamw::AdamWConfig;
 pub use lars::LarsConfig;
 pub use sgd::SgdConfig;
 
 use crate::error::ModelError;
-use crate::parameter::Parameter;
-use crate::tensors;
+use crate::parameter::{self, Parameter};
+use crate::{tensors, torch};
 
 const STEPS: &str = "num_steps";
 
@@ -55,10 +56,30 @@ impl OptimizerConfig {
             format!("weight_decay must be 0 or more, got {weight_decay}")
         } else if !(scale > 0.0 && scale.is_finite()) {
             format!("trust_coefficient and eps must be above 0, got {scale}")
+        } else if !(self.clip_grad_norm() >= 0.0) {
+            format!("clip_grad_norm must be 0 (off) or more, got {}", self.clip_grad_norm())
         } else {
             return Ok(());
         };
         Err(ModelError::Config { field: "optimizer", reason })
+    }
+
+    /// Longest gradient; 0 is no limit.
+    fn clip_grad_norm(&self) -> f64 {
+        match self {
+            Self::Sgd(sgd) => sgd.clip_grad_norm,
+            Self::Lars(lars) => lars.clip_grad_norm,
+            Self::AdamW(adamw) => adamw.clip_grad_norm,
+        }
+    }
+
+    /// Whether biases and norms are treated as weights are.
+    fn decay_norms_and_biases(&self) -> bool {
+        match self {
+            Self::Sgd(sgd) => sgd.decay_norms_and_biases,
+            Self::Lars(lars) => lars.decay_norms_and_biases,
+            Self::AdamW(adamw) => adamw.decay_norms_and_biases,
+        }
     }
 
     /// Names of the moments that each parameter has.
@@ -76,6 +97,8 @@ pub struct Optimizer {
     config: OptimizerConfig,
     slots: Vec<Slot>,
     num_steps: i64,
+    /// Length of the last gradient before it was clipped; only with clipping.
+    gradient_norm: Option<Tensor>,
 }
 
 /// The moments of one parameter, in the order of [`OptimizerConfig::moments`].
@@ -103,7 +126,7 @@ impl Optimizer {
                     .collect(),
             })
             .collect();
-        Ok(Self { config: config.clone(), slots, num_steps: 0 })
+        Ok(Self { config: config.clone(), slots, num_steps: 0, gradient_norm: None })
     }
 
     /// One update with learning rate `lr` from the gradients that hang on `parameters`. A parameter without a
@@ -114,35 +137,52 @@ impl Optimizer {
     pub fn step(&mut self, parameters: &[Parameter], lr: f64) {
         assert_eq!(parameters.len(), self.slots.len(), "the parameters it was made for");
         self.num_steps += 1;
-        no_grad(|| {
-            for (parameter, slot) in parameters.iter().zip(&self.slots) {
-                let gradient = parameter.tensor.grad();
-                if !gradient.defined() {
-                    continue;
-                }
-                let (weights, decay) = (&parameter.tensor, parameter.decay);
-                match (&self.config, slot.moments.as_slice()) {
-                    (OptimizerConfig::Sgd(sgd), [direction]) => {
-                        sgd.update(weights, &gradient, decay, direction, lr);
-                    }
-                    (OptimizerConfig::Lars(lars), [direction]) => {
-                        lars.update(weights, &gradient, decay, direction, lr);
-                    }
-                    (OptimizerConfig::AdamW(adamw), [first, second]) => {
-                        let moments = [first, second];
-                        adamw.update(weights, &gradient, decay, moments, lr, self.num_steps);
-                    }
-                    _ => unreachable!("`new` makes as many moments as the rule has"),
+        let most = self.config.clip_grad_norm();
+        let all = with_gradient(parameters);
+        if most > 0.0 && !all.is_empty() {
+            let norm = torch::gradient_norm(&all);
+            torch::clip_gradients(&all, &norm, most);
+            self.gradient_norm = Some(norm);
+        }
+        let all_alike = self.config.decay_norms_and_biases();
+        for decayed in [true, false] {
+            let chosen: Vec<(&Parameter, &Slot)> = parameters
+                .iter()
+                .zip(&self.slots)
+                .filter(|(parameter, _)| (parameter.decay || all_alike) == decayed)
+                .filter(|(parameter, _)| parameter.tensor.grad().defined())
+                .collect();
+            if chosen.is_empty() {
+                continue;
+            }
+            let weights: Vec<_> = chosen.iter().map(|(parameter, _)| &parameter.tensor).collect();
+            let moments = |number: usize| -> Vec<&Tensor> {
+                chosen.iter().map(|(_, slot)| &slot.moments[number]).collect()
+            };
+            match &self.config {
+                OptimizerConfig::Sgd(sgd) => sgd.update(&weights, decayed, &moments(0), lr),
+                OptimizerConfig::Lars(lars) => lars.update(&weights, decayed, &moments(0), lr),
+                OptimizerConfig::AdamW(adamw) => {
+                    let moments = [&*moments(0), &*moments(1)];
+                    adamw.update(&weights, decayed, moments, lr, self.num_steps);
                 }
             }
-        });
+        }
     }
 
-    /// Clears the gradients.
-    pub fn zero_grad(&self, parameters: &[Parameter]) {
-        for parameter in parameters {
-            parameter.tensor.shallow_clone().zero_grad();
+    /// Length of the gradient of the last step before clipping, all parameters taken as one vector; a scalar on the
+    /// device. Valid until gradients are cleared.
+    pub fn gradient_norm(&self, parameters: &[Parameter]) -> Tensor {
+        match &self.gradient_norm {
+            Some(norm) => norm.shallow_clone(),
+            None => torch::gradient_norm(&with_gradient(parameters)),
         }
+    }
+
+    /// Takes the gradients away. The next backward pass then hands its own buffers over: no zeros are written and
+    /// nothing is added to them.
+    pub fn zero_grad(&self, parameters: &[Parameter]) {
+        torch::drop_gradients(&parameter::tensors(parameters));
     }
 
     /// Moments by name, as `momentum.encoder.conv1.weight`, and the number of steps made (i64). Shares memory with
@@ -180,6 +220,10 @@ impl Optimizer {
         }
         Ok(())
     }
+}
+
+fn with_gradient(parameters: &[Parameter]) -> Vec<&Tensor> {
+    parameter::tensors(parameters).into_iter().filter(|tensor| tensor.grad().defined()).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use crate::torch;
+
 /// Settings of SGD.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -11,44 +13,33 @@ pub struct SgdConfig {
     pub momentum: f64,
     /// L2 decay, not for biases and norms.
     pub weight_decay: f64,
-    /// Decay biases and norms, too, as plain `torch.optim.SGD(model.parameters())` does.
+    /// Decay biases and norms, too.
     pub decay_norms_and_biases: bool,
+    /// Longest gradient, all parameters taken as one vector; a longer one is scaled down. 0 is no limit.
+    pub clip_grad_norm: f64,
 }
 
 impl Default for SgdConfig {
     fn default() -> Self {
-        Self { momentum: 0.9, weight_decay: 5e-4, decay_norms_and_biases: false }
-    }
-}
-
-impl SgdConfig {
-    pub(super) fn update(
-        &self,
-        weights: &Tensor,
-        gradient: &Tensor,
-        decay: bool,
-        direction: &Tensor,
-        lr: f64,
-    ) {
-        if (decay || self.decay_norms_and_biases) && self.weight_decay != 0.0 {
-            let decayed = gradient + weights * self.weight_decay;
-            descend(weights, &decayed, direction, self.momentum, lr);
-        } else {
-            descend(weights, gradient, direction, self.momentum, lr);
+        Self {
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            decay_norms_and_biases: false,
+            clip_grad_norm: 0.0,
         }
     }
 }
 
-/// `direction = momentum * direction + gradient; weights -= lr * direction`, in place.
-pub(super) fn descend(
-    weights: &Tensor,
-    gradient: &Tensor,
-    direction: &Tensor,
-    momentum: f64,
-    lr: f64,
-) {
-    let mut direction = direction.shallow_clone();
-    let _ = direction.g_mul_scalar_(momentum);
-    let _ = direction.g_add_(gradient);
-    let _ = weights.shallow_clone().g_sub_(&(direction * lr));
+impl SgdConfig {
+    /// Updates tensors that are all decayed, or all not.
+    pub(super) fn update(
+        &self,
+        weights: &[&Tensor],
+        decayed: bool,
+        directions: &[&Tensor],
+        lr: f64,
+    ) {
+        let decay = if decayed { self.weight_decay } else { 0.0 };
+        torch::fused_sgd(weights, directions, decay, self.momentum, lr);
+    }
 }

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
-use tch::Kind;
+use tch::{Kind, Tensor};
 
 use super::{AdamWConfig, LarsConfig, Optimizer, OptimizerConfig, SgdConfig};
 use crate::golden::{self, assert_close, pattern};
@@ -15,9 +15,18 @@ type Trace = Vec<HashMap<String, Vec<f64>>>;
 #[derive(Deserialize)]
 struct Golden {
     rates: Vec<f64>,
+    clipped: Clipped,
     sgd: Trace,
     adamw: Trace,
     lars: Trace,
+}
+
+/// Gradients after `torch.nn.utils.clip_grad_norm_`.
+#[derive(Deserialize)]
+struct Clipped {
+    most: f64,
+    norm: f64,
+    gradients: HashMap<String, Vec<f64>>,
 }
 
 fn parameters() -> Vec<Parameter> {
@@ -43,16 +52,18 @@ fn step(optimizer: &mut Optimizer, parameters: &[Parameter], number: usize, rate
 
 fn configs() -> [OptimizerConfig; 3] {
     [
-        OptimizerConfig::Sgd(SgdConfig {
-            momentum: 0.9,
-            weight_decay: 0.01,
-            ..SgdConfig::default()
+        OptimizerConfig::Sgd(SgdConfig { weight_decay: 0.01, ..SgdConfig::default() }),
+        OptimizerConfig::AdamW(AdamWConfig {
+            betas: [0.8, 0.95],
+            eps: 1e-6,
+            weight_decay: 0.1,
+            ..AdamWConfig::default()
         }),
-        OptimizerConfig::AdamW(AdamWConfig { betas: [0.8, 0.95], eps: 1e-6, weight_decay: 0.1 }),
         OptimizerConfig::Lars(LarsConfig {
             momentum: 0.9,
             weight_decay: 0.01,
             trust_coefficient: 0.02,
+            ..LarsConfig::default()
         }),
     ]
 }
@@ -108,6 +119,59 @@ fn a_state_of_another_network_is_refused() {
 }
 
 #[test]
+fn a_gradient_that_is_too_long_is_clipped_as_by_pytorch_and_its_length_is_known() {
+    let golden = golden::read::<Golden>("optimizers").clipped;
+    let moved = |clip_grad_norm| {
+        let parameters = parameters();
+        let config = SgdConfig { weight_decay: 0.0, clip_grad_norm, ..SgdConfig::default() };
+        let mut optimizer = Optimizer::new(&OptimizerConfig::Sgd(config), &parameters).unwrap();
+        let before: Vec<Tensor> = parameters.iter().map(|one| one.tensor.detach().copy()).collect();
+        step(&mut optimizer, &parameters, 0, 1.0);
+        let norm = optimizer.gradient_norm(&parameters).double_value(&[]);
+        assert!((norm / golden.norm - 1.0).abs() < 1e-5, "{norm} for {}", golden.norm);
+        let steps = parameters.iter().zip(before).map(|(one, before)| before - &one.tensor);
+        (parameters.iter().map(|one| one.name.clone()).zip(steps)).collect::<Vec<_>>()
+    };
+    for (name, step) in moved(golden.most) {
+        assert_close(&step, &golden.gradients[&name], 1e-5, &name);
+    }
+    // A limit above the length changes nothing.
+    let (free, wide) = (moved(0.0), moved(golden.norm * 2.0));
+    assert!(free.iter().zip(&wide).all(|(a, b)| a.1 == b.1));
+}
+
+#[test]
+fn biases_and_norms_are_decayed_where_that_is_asked_for() {
+    let bias = |decay_norms_and_biases| {
+        let parameters = parameters();
+        let config = AdamWConfig { decay_norms_and_biases, ..AdamWConfig::default() };
+        let mut optimizer = Optimizer::new(&OptimizerConfig::AdamW(config), &parameters).unwrap();
+        step(&mut optimizer, &parameters, 0, 0.1);
+        parameters[2].tensor.detach()
+    };
+    let start = parameters()[2].tensor.detach();
+    let difference: Tensor = bias(false) - bias(true);
+    let expected = start * (0.1 * AdamWConfig::default().weight_decay);
+    assert!(difference.allclose(&expected, 1e-4, 1e-6, false), "{difference} for {expected}");
+}
+
+#[test]
+fn gradients_in_another_memory_order_than_their_weights_give_the_same_step() {
+    let stepped = |permuted: bool| {
+        let shape = [4, 3, 2, 2];
+        let order = |x: Tensor| if permuted { crate::network::channels_last(&x) } else { x };
+        let tensor = order(pattern("weight", &shape)).set_requires_grad(true);
+        let parameters = [Parameter { name: "a".to_owned(), tensor, decay: true }];
+        let mut optimizer = Optimizer::new(&OptimizerConfig::default(), &parameters).unwrap();
+        // A gradient in plain order, whatever the weights have.
+        (&parameters[0].tensor * pattern("gradient", &shape)).sum(Kind::Float).backward();
+        optimizer.step(&parameters, 0.1);
+        parameters[0].tensor.detach()
+    };
+    assert!(stepped(true).allclose(&stepped(false), 1e-6, 1e-7, false));
+}
+
+#[test]
 fn a_parameter_without_gradient_stays() {
     for config in configs() {
         let parameters = parameters();
@@ -131,6 +195,7 @@ fn settings_are_read_by_kind_and_checked() {
         r#"{"kind": "sgd", "weight_decay": -0.1}"#,
         r#"{"kind": "adamw", "betas": [0.9, 1.5]}"#,
         r#"{"kind": "lars", "trust_coefficient": 0.0}"#,
+        r#"{"kind": "sgd", "clip_grad_norm": -1.0}"#,
     ] {
         assert!(read(wrong).unwrap().validate().is_err(), "{wrong}");
     }

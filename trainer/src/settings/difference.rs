@@ -2,6 +2,7 @@
 
 use toml::{Table, Value};
 
+use super::layers::RawConfig;
 use super::sections::RunConfig;
 
 /// Settings that change no step of a run: they may differ on resume without a word. Everything else is
@@ -60,9 +61,12 @@ impl RunConfig {
         hasher.finalize().to_hex().to_string()
     }
 
-    /// Settings that decide what a run computes and differ from `saved`, sorted by name.
+    /// Settings that decide what a run computes and differ from `saved`, sorted by name. A setting that is younger than
+    /// the checkpoint had its default.
     pub fn differences(&self, saved: &Table) -> Vec<Difference> {
-        let (saved, now) = (flat(saved), flat(&self.to_table()));
+        let completed = RawConfig::from_table(saved.clone()).resolve();
+        let saved = completed.map_or_else(|_| flat(saved), |config| flat(&config.to_table()));
+        let now = flat(&self.to_table());
         let keys: std::collections::BTreeSet<&String> = saved.keys().chain(now.keys()).collect();
         let text =
             |value: Option<&String>| value.map_or_else(|| "not set".to_owned(), Clone::clone);

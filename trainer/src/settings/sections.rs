@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use smog_model::{KMeansSettings, ModelConfig, OptimizerConfig};
+use smog_model::{KMeansSettings, ModelConfig, OptimizerConfig, Precision};
 use smog_pipeline::augment::Recipe;
 use smog_pipeline::codec::{DamagePolicy, DecodeLimits, DecoderKind};
 use smog_pipeline::order::OrderSettings;
@@ -60,6 +60,9 @@ pub struct RunSection {
     pub init: Option<PathBuf>,
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
     pub device: String,
+    /// `f32`, or `bf16`: convolutions and products of a step in bfloat16; weights, groups, loss and k-means stay
+    /// f32. Pays where the hardware has it.
+    pub precision: Precision,
     /// Cores that the run may use; 0 takes all.
     pub threads: u32,
     /// Steps between lines of progress and metrics.
@@ -79,6 +82,7 @@ impl Default for RunSection {
             seed: 0,
             init: None,
             device: "auto".to_owned(),
+            precision: Precision::F32,
             threads: 0,
             log_every: Span::Steps(10),
             checkpoint_every: Span::Epochs(1.0),

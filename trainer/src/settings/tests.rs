@@ -168,6 +168,18 @@ fn a_bad_set_flag_says_what_is_wrong_with_it() {
 }
 
 #[test]
+fn a_setting_that_is_younger_than_a_checkpoint_had_its_default() {
+    let now = preset("demo").resolve().unwrap();
+    let mut saved = now.to_table();
+    saved["run"].as_table_mut().unwrap().remove("precision").unwrap();
+    assert_eq!(now.differences(&saved), []);
+    let now = preset("demo").with_set("run.precision=bf16").unwrap().resolve().unwrap();
+    let differences = now.differences(&saved);
+    assert_eq!(differences[0].key, "run.precision");
+    assert!(differences[0].saved.contains("f32"), "{differences:?}");
+}
+
+#[test]
 fn only_settings_that_change_a_step_count_as_differences() {
     let saved = preset("demo").resolve().unwrap();
     let now = |set: &str| preset("demo").with_set(set).unwrap().resolve().unwrap();

@@ -109,9 +109,15 @@ fn the_metrics_say_what_a_run_does() {
             steps.iter().map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(),
             [4, 8, 10]
         );
-        for key in
-            ["mean_loss", "lr", "images_per_second", "data_wait_ratio", "effective_groups", "epoch"]
-        {
+        for key in [
+            "mean_loss",
+            "lr",
+            "gradient_norm",
+            "images_per_second",
+            "data_wait_ratio",
+            "effective_groups",
+            "epoch",
+        ] {
             assert!(steps[0][key].is_number(), "{key}");
         }
         assert!(steps[0]["data_wait_seconds"].is_number());

@@ -126,6 +126,51 @@ fn k_nn_and_other_workers_on_the_way_change_no_step() {
 }
 
 #[test]
+fn clipped_bf16_runs_resume_to_the_last_bit_too() {
+    within(120, || {
+        let dir = tempfile::tempdir().unwrap();
+        let config = || {
+            tiny(&["run.precision=bf16", "optimizer.kind=adamw", "optimizer.clip_grad_norm=0.5"])
+        };
+        let (reference, run) = (dir.path().join("whole"), dir.path().join("stopped"));
+        train(config(), &reference, false, None);
+        train(config(), &run, false, Some(17));
+        train(config(), &run, true, None);
+        assert_same(&run, &reference, "bf16, AdamW, clipped");
+    });
+}
+
+#[test]
+fn another_width_or_group_count_is_refused_by_shape_even_where_the_change_was_allowed() {
+    within(120, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        train(tiny(&[]), &run, false, Some(2));
+        for (key, value, tensor) in
+            [("model.groups.count", 9, "groups"), ("model.encoder.width", 16, "conv1.weight")]
+        {
+            let options = smog_trainer::session::RunOptions {
+                run_dir: run.clone(),
+                resume: true,
+                allow_change: vec![key.to_owned()],
+                quiet: true,
+                ..Default::default()
+            };
+            let config = tiny(&[&format!("{key}={value}")]);
+            let result = smog_trainer::session::Session::open(
+                config,
+                &crate::support::data(),
+                None,
+                options,
+            );
+            let Err(error) = result else { panic!("{key} was not refused") };
+            let message = error.to_string();
+            assert!(message.contains(tensor) && message.contains("saved with shape"), "{message}");
+        }
+    });
+}
+
+#[test]
 fn a_run_stopped_before_its_first_checkpoint_starts_again() {
     within(120, || {
         let dir = tempfile::tempdir().unwrap();
