@@ -88,7 +88,12 @@ fn twenty_steps_are_those_of_lightly_s_own_modules() {
     let mut model = model();
     let names: Vec<_> = model.parameters().iter().map(|parameter| &*parameter.name).collect();
     assert_eq!(names, run.parameters);
-    let sgd = SgdConfig { momentum: 0.9, weight_decay: 1e-6, decay_norms_and_biases: true };
+    let sgd = SgdConfig {
+        momentum: 0.9,
+        weight_decay: 1e-6,
+        decay_norms_and_biases: true,
+        ..SgdConfig::default()
+    };
     let mut optimizer = Optimizer::new(&OptimizerConfig::Sgd(sgd), model.parameters()).unwrap();
     let mut memory = FeatureMemory::new(run.reset_every * BATCH, DIM, Device::Cpu).unwrap();
     let mut inertia = None;

@@ -9,6 +9,12 @@ use tch::{Device, Kind, Tensor};
 
 use super::error::CheckpointError;
 
+/// Tensors by name.
+pub type Tensors = HashMap<String, Tensor>;
+
+/// What a file says about itself.
+pub type Metadata = HashMap<String, String>;
+
 /// A tensor on the host whose bytes are copied only while they are written, one tensor at a time.
 struct HostTensor {
     tensor: Tensor,
@@ -111,7 +117,7 @@ pub fn read(path: &Path) -> Result<HashMap<String, Tensor>, CheckpointError> {
 /// As [`read`].
 pub fn read_about(
     path: &Path,
-) -> Result<(HashMap<String, Tensor>, HashMap<String, String>), CheckpointError> {
+) -> Result<(Tensors, Metadata), CheckpointError> {
     let wrong = |problem: String| CheckpointError::Tensors { path: path.to_owned(), problem };
     let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| wrong(error.to_string()))?;

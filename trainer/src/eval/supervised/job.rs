@@ -309,6 +309,7 @@ impl Training {
         let config = OptimizerConfig::Sgd(SgdConfig {
             momentum: protocol.momentum,
             weight_decay: protocol.weight_decay,
+            ..SgdConfig::default()
         });
         let optimizer = |parameters: Vec<Parameter>| -> Result<(Vec<Parameter>, Optimizer)> {
             let optimizer = Optimizer::new(&config, &parameters)?;
