@@ -4,7 +4,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 PYTHON ?= python3
 
-.PHONY: help setup build demo test test-interop loom sanitize soak lint fmt clippy docs deny bench bench-peers
+.PHONY: help setup build demo test test-interop loom sanitize soak lint fmt clippy docs deny bench bench-peers bench-step
 .PHONY: fuzz sanitize-decoders clean-cache
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make lint          what CI checks besides the tests: format, clippy, docs, dependencies"
 	@echo "make bench         run the benchmarks"
 	@echo "make bench-peers IMAGES=DIR  measure smog beside FFCV, DALI, torchvision and others on JPEGs"
+	@echo "make bench-step    measure a training step beside lightly's"
 	@echo "make setup         only the set-up: build tools, libtorch, cargo's settings"
 	@echo "make clean-cache   remove what set-up put into the cache"
 
@@ -92,6 +93,10 @@ bench-peers:
 	@test -d "$(IMAGES)" || { echo "make bench-peers IMAGES=DIR: a folder of JPEGs, such as imagenet-sample/train" >&2; exit 2; }
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B benches/peers/bench_peers.py "$(IMAGES)" $(ARGS)
+
+# ARGS="--case resnet18 --rounds 3" takes less time.
+bench-step: setup
+	@$(PYTHON) -B benches/step/bench_step.py $(ARGS)
 
 clean-cache:
 	@scripts/setup clean

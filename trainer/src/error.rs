@@ -106,7 +106,8 @@ pub enum TrainError {
     /// The loss is not a finite number.
     #[error(
         "the loss is not a finite number at step {step}; the state was saved in {} for a look. Usual causes: a \
-         learning rate that is too high (now {lr:.4}) or a warm-up that is too short",
+         learning rate that is too high (now {lr:.4}) or a warm-up that is too short. The samples of this batch are named in \
+         samples.json there; checkpoints that were written before are untouched",
         saved.display()
     )]
     Diverged {
