@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+"""What a narrow ResNet-18 learns on CIFAR-10 in the same wall-clock time: smog beside the lightly library's SMoG.
+
+For each seed smog trains a number of steps; lightly then gets the time that smog took, on the same cores, with the same
+encoder, images and batch. Encoders of both, saved at the same times, are judged by the same k-NN. Start-up, saving and
+judging cost neither side time. Writes a table and a picture to docs/benchmarks/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+CLONE = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(CLONE / "scripts"), str(CLONE / "benches/peers")]
+import setup  # noqa: E402
+
+REQUIREMENTS = HERE / "requirements.txt"
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="CIFAR-10 as train/CLASS/*.jpg and test/CLASS/*.jpg")
+    parser.add_argument("--scratch", type=Path, required=True, help="folder for runs; finished ones are not made again")
+    parser.add_argument("--minutes", type=float, default=10.0, help="length of each training [default: 10]")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--width", type=int, default=16, help="channels of the first stage [default: 16]")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--points", type=int, default=4, help="points of each curve [default: 4]")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--lightly-lr", type=float, default=0.06, help="rate of lightly's SGD [default: 0.06]")
+    parser.add_argument("--lightly-workers", type=int, default=1, help="loader processes of lightly [default: 1]")
+    parser.add_argument("--smog-steps", type=int, help="steps of smog [default: measured to fill the time]")
+    parser.add_argument("--target", type=Path, default=Path(os.environ.get("CARGO_TARGET_DIR", CLONE / "target")))
+    return parser.parse_args(arguments)
+
+
+def call(command: list[object], **options) -> None:
+    """Runs a command and says where its output lies if it fails."""
+    log = options.pop("log")
+    with log.open("w") as output:
+        done = subprocess.run([str(word) for word in command], stdout=output, stderr=subprocess.STDOUT, **options)
+    if done.returncode != 0:
+        raise SystemExit(f"bench-learning: {command[0]} failed with code {done.returncode}; its output is in {log}")
+
+
+class Bench:
+    def __init__(self, args: argparse.Namespace, python: Path) -> None:
+        self.args, self.python = args, python
+        self.tools, self.trainer = (args.target / "release" / name for name in ("smog-tools", "smog-trainer"))
+        for program in (self.tools, self.trainer):
+            if not program.is_file():
+                raise SystemExit(f"bench-learning: {program} is missing; call make bench-learning")
+        self.shards = args.scratch / "cifar10-shards"
+
+    def prepare(self) -> None:
+        self.args.scratch.mkdir(parents=True, exist_ok=True)
+        if not (self.shards / "manifest.json").exists():
+            call([self.tools, "shard", self.args.data, "--out", self.shards], log=self.args.scratch / "shard.log")
+
+    def smog(self, run: Path, seed: int, steps: int, every: int) -> list[tuple[float, int]]:
+        """Trains, and gives seconds and step of each checkpoint."""
+        if not (run / "finished").exists():
+            options = [
+                f"run.length={steps} steps",
+                f"run.checkpoint_every={every} steps",
+                f"run.batch_size={self.args.batch_size}",
+                f"model.encoder.width={self.args.width}",
+            ]
+            command = [self.trainer, "run", "--preset", "cifar10-resnet18", "--config", HERE / "smog.toml"]
+            command += ["--data", self.shards, "--run-dir", run, "--seed", seed, "--threads", self.args.threads]
+            command += [word for option in options for word in ("--set", option)]
+            call(command, log=run.with_suffix(".log"), env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})
+            (run / "finished").touch()
+        points = []
+        for folder in sorted((run / "checkpoints").iterdir()):
+            state = json.loads((folder / "state.json").read_text())
+            points.append((state["trained_seconds"], state["step"]))
+        return points
+
+    def steps(self) -> int:
+        """Steps that smog makes in the time, by a short run."""
+        if self.args.smog_steps:
+            return self.args.smog_steps
+        points = self.smog(self.args.scratch / "pilot", 0, 60, 30)
+        (begin, first), (end, last) = points[0], points[-1]
+        return int(self.args.minutes * 60 * (last - first) / (end - begin))
+
+    def lightly(self, out: Path, seed: int, marks: list[float]) -> dict:
+        if not (out / "report.json").exists():
+            out.mkdir(parents=True, exist_ok=True)
+            command = [self.python, HERE / "lightly_smog.py", "--images", self.args.scratch / "train.npy", "--out", out]
+            command += ["--marks", ",".join(f"{mark:.2f}" for mark in marks), "--width", self.args.width]
+            command += ["--batch-size", self.args.batch_size, "--lr", self.args.lightly_lr, "--seed", seed]
+            command += ["--threads", self.args.threads, "--workers", self.args.lightly_workers]
+            call(command, log=out.with_suffix(".log"))
+        return json.loads((out / "report.json").read_text())
+
+    def export(self, run: Path, step: int) -> Path:
+        out = run / f"encoder-{step}.safetensors"
+        if not out.exists():
+            call([self.trainer, "export", run, "--checkpoint", step, "--out", out], log=run / "export.log")
+        return out
+
+
+def main(arguments: list[str]) -> int:
+    args = parse(arguments)
+    python = setup.make_venv(setup.cache_root(dict(os.environ)), "learning", REQUIREMENTS)
+    if Path(sys.executable).resolve() != python.resolve() or sys.prefix != str(python.parents[1]):
+        return subprocess.run([python, "-B", __file__, *arguments]).returncode
+    import knn
+    import numpy
+
+    bench = Bench(args, python)
+    bench.prepare()
+    bank, queries = knn.read_folder(args.data / "train"), knn.read_folder(args.data / "test")
+    numpy.save(args.scratch / "train.npy", bank[0])
+    # Points before the last are judged by a part of the pictures: every fifth of the bank, every second query.
+    small = (bank[0][::5], bank[1][::5]), (queries[0][::2], queries[1][::2])
+
+    steps = bench.steps()
+    every = -(-steps // args.points)
+    curves: dict[str, dict[int, list]] = {"smog": {}, "lightly": {}}
+    counts: dict[str, list[int]] = {"smog": [], "lightly": []}
+    for seed in map(int, args.seeds.split(",")):
+        run = args.scratch / f"smog-{seed}"
+        points = bench.smog(run, seed, steps, every)
+        peer_folder = args.scratch / f"lightly-{seed}"
+        peer = bench.lightly(peer_folder, seed, [seconds for seconds, _ in points])
+        counts["smog"].append(points[-1][1])
+        counts["lightly"].append(peer["steps"])
+        ours, theirs = [], []
+        for number, (seconds, step) in enumerate(points, start=1):
+            judge = (bank, queries) if number == len(points) else small
+            ours.append((seconds, knn.accuracy(bench.export(run, step), args.width, *judge)))
+            weights = peer_folder / f"encoder-{number}.safetensors"
+            theirs.append((peer["points"][number - 1]["seconds"], knn.accuracy(weights, args.width, *judge)))
+        curves["smog"][seed], curves["lightly"][seed] = ours, theirs
+        print(f"seed {seed}: smog {100 * ours[-1][1]:.2f} %, lightly {100 * theirs[-1][1]:.2f} %", flush=True)
+    untrained = knn.accuracy(None, args.width, bank, queries)
+    return figures_and_report(args, arguments, curves, counts, untrained)
+
+
+def figures_and_report(args, arguments, curves, counts, untrained) -> int:
+    import chart
+    import machine
+    import report
+
+    date = datetime.date.today().isoformat()
+    folder = CLONE / "docs/benchmarks"
+    picture = folder / f"{date}-learning.png"
+    chart.draw(curves, untrained, picture)
+    last = {side: [curve[-1][1] for curve in by_seed.values()] for side, by_seed in curves.items()}
+    gaps = [ours - theirs for ours, theirs in zip(last["smog"], last["lightly"])]
+    percent = "{:.2f} %".format
+    rows = [
+        [
+            str(seed),
+            f"{curves['smog'][seed][-1][0]:.0f} s",
+            f"{curves['lightly'][seed][-1][0]:.0f} s",
+            percent(100 * ours),
+            percent(100 * theirs),
+            f"{100 * (ours - theirs):+.2f}",
+        ]
+        for seed, ours, theirs in zip(curves["smog"], last["smog"], last["lightly"])
+    ]
+    means = [percent(100 * statistics.mean(values)) for values in (last["smog"], last["lightly"])]
+    rows.append(["mean", "", "", *means, f"{100 * statistics.mean(gaps):+.2f}"])
+    table = report.table(["seed", "smog trained", "lightly trained", "smog", "lightly", "points"], rows)
+    reached = min(gaps) > 0 and statistics.mean(gaps) >= 0.05
+    text = [
+        "# What is learnt in the same time: smog and lightly's SMoG",
+        "",
+        f"{date}, commit {machine.commit(CLONE)}; {machine.processor()}, {args.threads} threads; "
+        f"`bench_learning.py {' '.join(word for word in arguments if not word.startswith('/'))}`.",
+        "",
+        f"CIFAR-10, ResNet-18 of width {args.width} with the stem for small pictures, batch {args.batch_size}, the same "
+        "wall-clock time on the same cores. k-NN top-1 on the 10,000 test pictures, bank the 50,000 training pictures "
+        f"(cosine, k = {200}, weights exp(similarity / 0.1)); the same judge for both. Untrained encoder: "
+        f"{100 * untrained:.2f} %.",
+        "",
+        *table,
+        "",
+        f"Steps in that time: smog {counts['smog']}, lightly {counts['lightly']}; smog predicts in both directions in a "
+        "step, lightly in one.",
+        "",
+        f"Target (above in each seed, 5 points or more in the mean): {'reached' if reached else 'NOT reached'}.",
+        "",
+        f"![curves]({picture.name})",
+        "",
+        "Points of the curves before the last are judged by a fifth of the bank and half of the queries.",
+        "",
+        f"- smog: preset `cifar10-resnet18` with `benches/learning/smog.toml`.",
+        f"- lightly 1.6.0: its SMoG example step (300 groups, beta 0.99, temperature 0.1, momentum 0.99, k-means by "
+        f"scikit-learn every 300 steps), SGD {args.lightly_lr} with momentum 0.9 and weight decay 1e-6 falling along a "
+        "cosine, its transform for CIFAR-10, "
+        f"pictures decoded in memory, {args.lightly_workers} loader process(es).",
+        "",
+    ]
+    path = folder / f"{date}-learning.md"
+    path.write_text("\n".join(text))
+    print("\n".join(text))
+    print(f"written: {path}, {picture}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
