@@ -4,7 +4,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 PYTHON ?= python3
 
-.PHONY: help setup build demo test test-interop loom sanitize soak lint fmt clippy docs deny bench bench-peers bench-step
+.PHONY: help setup build demo test test-interop loom sanitize soak lint fmt clippy docs deny bench bench-peers bench-step bench-learning
 .PHONY: fuzz sanitize-decoders clean-cache
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make bench         run the benchmarks"
 	@echo "make bench-peers IMAGES=DIR  measure smog beside FFCV, DALI, torchvision and others on JPEGs"
 	@echo "make bench-step    measure a training step beside lightly's"
+	@echo "make bench-learning CIFAR10=DIR  what is learnt in the same time, beside lightly"
 	@echo "make setup         only the set-up: build tools, libtorch, cargo's settings"
 	@echo "make clean-cache   remove what set-up put into the cache"
 
@@ -97,6 +98,12 @@ bench-peers:
 # ARGS="--case resnet18 --rounds 3" takes less time.
 bench-step: setup
 	@$(PYTHON) -B benches/step/bench_step.py $(ARGS)
+
+# About an hour and a half with the defaults: three seeds, ten minutes for each side. ARGS="--minutes 5" takes less.
+bench-learning:
+	@test -d "$(CIFAR10)/train" || { echo "make bench-learning CIFAR10=DIR: CIFAR-10 as train/CLASS/*.jpg, test/CLASS/*.jpg" >&2; exit 2; }
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) -B benches/learning/bench_learning.py "$(CIFAR10)" $(ARGS)
 
 clean-cache:
 	@scripts/setup clean

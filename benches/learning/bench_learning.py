@@ -22,13 +22,15 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(CLONE / "scripts"), str(CLONE / "benches/peers")]
 import setup  # noqa: E402
 
-REQUIREMENTS = HERE / "requirements.txt"
+REQUIREMENTS = HERE.parent / "lightly/requirements.txt"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="CIFAR-10 as train/CLASS/*.jpg and test/CLASS/*.jpg")
-    parser.add_argument("--scratch", type=Path, required=True, help="folder for runs; finished ones are not made again")
+    parser.add_argument(
+        "--scratch", type=Path, default=CLONE / "target/bench-learning", help="folder of the runs; finished ones are kept"
+    )
     parser.add_argument("--minutes", type=float, default=10.0, help="length of each training [default: 10]")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--width", type=int, default=16, help="channels of the first stage [default: 16]")
@@ -112,7 +114,7 @@ class Bench:
 
 def main(arguments: list[str]) -> int:
     args = parse(arguments)
-    python = setup.make_venv(setup.cache_root(dict(os.environ)), "learning", REQUIREMENTS)
+    python = setup.make_venv(setup.cache_root(dict(os.environ)), "lightly", REQUIREMENTS)
     if Path(sys.executable).resolve() != python.resolve() or sys.prefix != str(python.parents[1]):
         return subprocess.run([python, "-B", __file__, *arguments]).returncode
     import knn

@@ -5,7 +5,7 @@
 
 Both sides make the same encoder, heads, 3,000 groups, batch and threads and stay in memory; a round is one step of
 each side, first to last, so that what else the machine does falls on all alike. The figure is the median step. The
-Python environment is made from requirements.txt in the cache unless --python names one.
+Python environment is made from benches/lightly/requirements.txt in the cache unless --python names one.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=machine.cores())
     parser.add_argument("--case", choices=[case[0] for case in CASES], help="only this encoder")
-    parser.add_argument("--python", help="an environment with what requirements.txt names")
+    parser.add_argument("--python", help="an environment with what benches/lightly/requirements.txt names")
     parser.add_argument("--out", type=Path, help="Markdown file to write as well")
     args = parser.parse_args()
     command = ["cargo", "build", "--release", "--workspace", "--example", "step_bench"]
@@ -102,7 +102,7 @@ def main() -> None:
         sys.path.insert(0, str(CLONE / "scripts"))
         import setup
 
-        python = str(setup.make_venv(setup.cache_root(dict(os.environ)), "step", HERE / "requirements.txt"))
+        python = str(setup.make_venv(setup.cache_root(dict(os.environ)), "lightly", HERE.parent / "lightly/requirements.txt"))
     lines = [
         f"# A training step beside lightly's, {datetime.date.today().isoformat()}",
         "",
