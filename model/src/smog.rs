@@ -139,7 +139,8 @@ impl SmogModel {
         });
         let seed = self.seed;
         let drop = |first| Mode::Drop(DropKey { seed, step, view: pairing.online[first] as u32 });
-        let (projections, predictions) = self.pass(&self.online, &select(views, &pairing.online), drop);
+        let (projections, predictions) =
+            self.pass(&self.online, &select(views, &pairing.online), drop);
 
         let num_members = pairing.num_members as i64 * views[0].size()[0];
         let members = projections.narrow(0, 0, num_members);

@@ -56,9 +56,15 @@ fn raw(tensors: &[&Tensor]) -> Vec<Raw> {
     tensors.iter().map(|tensor| tensor.as_ptr().cast_mut().cast()).collect()
 }
 
+/// Panics where the shim gives a message, as tch's plain operations do.
+#[expect(clippy::unwrap_used, reason = "refusals look as those of tch's plain operations")]
 fn done(message: *mut c_char) {
+    outcome(message).unwrap();
+}
+
+fn outcome(message: *mut c_char) -> Result<(), TchError> {
     if message.is_null() {
-        return;
+        return Ok(());
     }
     // SAFETY: a message of the shim is a string that ends in 0, ours until it is given back, once.
     let text = unsafe {
@@ -66,9 +72,7 @@ fn done(message: *mut c_char) {
         smog_free_message(message);
         text
     };
-    let refused: Result<(), TchError> = Err(TchError::Torch(text));
-    #[expect(clippy::unwrap_used, reason = "refusals look as those of tch's plain operations")]
-    refused.unwrap();
+    Err(TchError::Torch(text))
 }
 
 /// SGD on all weights at once: `momenta = share * momenta + gradient + decay * weights; weights -= lr * momenta`.

@@ -56,7 +56,7 @@ impl OptimizerConfig {
             format!("weight_decay must be 0 or more, got {weight_decay}")
         } else if !(scale > 0.0 && scale.is_finite()) {
             format!("trust_coefficient and eps must be above 0, got {scale}")
-        } else if !(self.clip_grad_norm() >= 0.0) {
+        } else if self.clip_grad_norm().is_nan() || self.clip_grad_norm() < 0.0 {
             format!("clip_grad_norm must be 0 (off) or more, got {}", self.clip_grad_norm())
         } else {
             return Ok(());
