@@ -25,7 +25,7 @@ fn every_preset_makes_a_timetable_for_its_data_without_a_warning() {
     for entry in presets::PRESETS {
         let num_samples = match entry.name {
             "demo" => 6_000,
-            "cifar10-resnet18" => 50_000,
+            "cifar10-resnet18" | "lightly-compat" => 50_000,
             "imagenet100-resnet50" => 126_689,
             name if name.starts_with("imagenet-") => 1_281_167,
             name => panic!("{name}: say here how many samples it is for"),
