@@ -81,10 +81,12 @@ impl Backbone {
         self.encoder.load(prefix, state)
     }
 
-    /// Takes over the tensors of a file of this or of another program; see [`load_pretrained`].
+    /// Takes over the tensors of a file of this or of another program, and gives the names that were left out: those of
+    /// a classifier. Counters that the file lacks begin at 0. Nothing is changed where an error is given.
     ///
     /// # Errors
-    /// As [`load_pretrained`].
+    /// A tensor is missing, has another shape, or belongs to another network: a larger one can hold all the tensors of
+    /// a smaller.
     pub fn load_pretrained(
         &mut self,
         state: HashMap<String, Tensor>,
@@ -93,12 +95,7 @@ impl Backbone {
     }
 }
 
-/// Copies a file's tensors into `network` and gives the names that were left out: those of a classifier. Counters
-/// that the file lacks begin at 0. Nothing is changed where an error is given.
-///
-/// # Errors
-/// A tensor is missing, has another shape, or belongs to another network: a larger one can hold all the tensors of
-/// a smaller.
+/// [`Backbone::load_pretrained`] for any network.
 pub(crate) fn load_pretrained(
     network: &dyn Network,
     mut state: HashMap<String, Tensor>,
