@@ -4,6 +4,7 @@ mod advice;
 mod error;
 mod fetch;
 mod files;
+mod footer;
 mod location;
 mod open;
 mod parquet;
@@ -15,6 +16,7 @@ mod synthetic;
 mod table;
 #[cfg(test)]
 mod test_images;
+mod thrift;
 mod webdataset;
 
 use arrow::array::{Array, BinaryViewArray};

@@ -2,11 +2,13 @@ use std::fs;
 
 use arrow::array::Array as _;
 use jpeg_encoder::{ColorType, Encoder};
+use parquet::file::metadata::ParquetMetaDataReader;
 
 use super::*;
 use crate::codec::probe;
 use crate::manifest::Digest;
 use crate::shard::{ShardOptions, shard};
+use crate::source::TableSource;
 
 /// A folder of class folders with small JPEGs, and the bytes of each file by its path.
 fn images(classes: &[&str], per_class: u32) -> (tempfile::TempDir, Vec<(String, Vec<u8>)>) {
@@ -207,4 +209,82 @@ fn a_flat_folder_has_label_minus_one_and_no_label_column() {
     assert_eq!(source.read(RowGroupId(0)).unwrap().labels, [-1; 5]);
     let footer = source.split.footer(RowGroupId(0), 0).unwrap();
     assert!(footer.schema().field_with_name("label").is_err());
+}
+
+/// The error and its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+/// Replaces the file of a shard, under a manifest without digests of its parts.
+fn replace_shard(split: &Path, content: &[u8]) -> PathBuf {
+    let mut manifest = Manifest::read(split).unwrap();
+    let shard = &mut manifest.shards[0];
+    shard.bytes = content.len() as u64;
+    shard.footer = None;
+    shard.row_groups.iter_mut().for_each(|group| group.span = None);
+    let path = split.join(&shard.file);
+    manifest.digest = manifest.content_digest();
+    manifest.write(split).unwrap();
+    fs::write(&path, content).unwrap();
+    path
+}
+
+/// Fourteen lists of 2^31 - 1 booleans each, which take no bytes: the Parquet reader counts through them for minutes.
+fn endless_list() -> Vec<u8> {
+    let list = [0xf1, 0xff, 0xff, 0xff, 0xff, 0x07];
+    [&[0xf9, 0xe9][..], &list.repeat(14)].concat()
+}
+
+/// Found by fuzzing.
+#[test]
+fn a_list_without_end_in_footer_or_page_header_is_refused_at_once_and_the_file_named() {
+    let (dir, _) = images(&["a"], 6);
+    let split = sharded(dir.path(), &small());
+    let whole = fs::read(split.join(&Manifest::read(&split).unwrap().shards[0].file)).unwrap();
+
+    // The header of the first page: types and sizes, then the list.
+    let mut page = whole.clone();
+    let header = [&[0x15, 0, 0x15, 2, 0x15, 2], &endless_list()[..], &[0]].concat();
+    page[4..4 + header.len()].copy_from_slice(&header);
+    let path = replace_shard(&split, &page);
+    let source = ParquetSource::open(&split).unwrap();
+    let message = chain(&source.read(RowGroupId(0)).unwrap_err());
+    let name = path.file_name().unwrap().to_str().unwrap();
+    for part in [name, "page header at 4", "2147483647"] {
+        assert!(message.contains(part), "{message} should say {part}");
+    }
+    let message = chain(&TableSource::open(std::slice::from_ref(&path)).err().unwrap());
+    assert!(message.contains(name) && message.contains("page header at 4"), "{message}");
+
+    // The footer, with one more field before its end.
+    let tail = whole.len() - 8;
+    let length = u32::from_le_bytes(whole[tail..tail + 4].try_into().unwrap());
+    let more = endless_list();
+    let length = (length + more.len() as u32).to_le_bytes();
+    let footer = [&whole[..tail - 1], &more[..], &[0], &length[..], b"PAR1"].concat();
+    let path = replace_shard(&split, &footer);
+    let source = ParquetSource::open(&split).unwrap();
+    let message = chain(&source.read(RowGroupId(0)).unwrap_err());
+    assert!(message.contains(name) && message.contains("footer is damaged"), "{message}");
+    let message = chain(&TableSource::open(std::slice::from_ref(&path)).err().unwrap());
+    assert!(message.contains(name) && message.contains("footer is damaged"), "{message}");
+}
+
+#[test]
+fn a_footer_is_compared_with_its_digest_before_it_is_parsed() {
+    let (dir, _) = images(&["a"], 6);
+    let split = sharded(dir.path(), &small());
+    let name = Manifest::read(&split).unwrap().shards[0].file.clone();
+    let mut bytes = fs::read(split.join(&name)).unwrap();
+    let at = bytes.len() - 20;
+    bytes[at] ^= 1;
+    fs::write(split.join(&name), &bytes).unwrap();
+    let message = ParquetSource::open(&split).unwrap().read(RowGroupId(0)).unwrap_err().to_string();
+    for part in [name.as_str(), "its footer has the digest", "smog-tools verify"] {
+        assert!(message.contains(part), "{message} should say {part}");
+    }
 }
