@@ -9,4 +9,5 @@ mod proxy;
 mod server;
 mod stores;
 mod stream;
+mod tls;
 mod upload;
