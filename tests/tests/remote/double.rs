@@ -188,6 +188,23 @@ fn answer(kind: Kind, state: &mut State, request: &Request) -> Answer {
             state.objects.insert(path, object);
             created("")
         }
+        (Kind::Azure, "POST", ["comp", "restype"]) => {
+            expect(request.query["comp"] == "batch", "comp is not batch");
+            let list = String::from_utf8_lossy(&request.body).into_owned();
+            let mut body = String::new();
+            for (number, line) in list.lines().filter(|l| l.starts_with("DELETE ")).enumerate() {
+                let target = line.split(' ').nth(1).unwrap_or_default();
+                let name = decoded(target.split('?').next().unwrap_or_default());
+                let done = state.objects.remove(&name).is_some();
+                let status = if done { "202 Accepted" } else { "404 Not Found" };
+                body += &format!(
+                    "--b\r\nContent-Type: application/http\r\nContent-ID: {number}\r\n\r\n\
+                     HTTP/1.1 {status}\r\nx-ms-request-id: 1\r\n\r\n\r\n"
+                );
+            }
+            body += "--b--\r\n";
+            (202, "content-type: multipart/mixed; boundary=b\r\n".to_owned(), body.into_bytes())
+        }
         (Kind::Google, "PUT", []) => {
             state.objects.insert(path, request.body.clone());
             fine("")
