@@ -21,6 +21,7 @@ mod webdataset;
 
 use arrow::array::{Array, BinaryViewArray};
 
+use crate::codec::most_coefficient_bytes;
 use crate::remote::RemoteMetrics;
 use crate::sample::{ImageMeta, RowGroupId, SampleId};
 
@@ -60,6 +61,14 @@ pub trait Source: Send + Sync {
     fn classes(&self) -> &[String];
     /// Largest width times height of any image, as far as known; sizes buffers.
     fn max_pixels(&self) -> u64;
+    /// Most bytes of coefficients that a decoder keeps of any image (JPEG of several scans), as far as known.
+    fn max_coefficient_bytes(&self) -> u64 {
+        most_coefficient_bytes(self.max_pixels())
+    }
+    /// Bytes that it keeps in memory all along: where its rows lie.
+    fn held_bytes(&self) -> u64 {
+        0
+    }
     /// Reads one row group.
     ///
     /// # Errors

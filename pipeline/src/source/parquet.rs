@@ -21,11 +21,12 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::rows::{self, COLUMNS, RowFacts};
 use super::{Fetch, OpenError, RowGroup, RowGroupInfo, Source, SourceError, footer, places};
+use crate::codec::most_coefficient_bytes;
 use crate::manifest::{Digest, Manifest, ShardRowGroup};
 use crate::remote::{RemoteMetrics, RemoteOptions, RemoteUrl};
 use crate::sample::{RowGroupId, SampleId};
@@ -33,6 +34,13 @@ use remote::RemoteShards;
 
 /// All columns but the images.
 const FACTS: &[&str] = COLUMNS.split_at(1).1;
+
+/// What a footer that was parsed takes beside its row groups: the schema, twice, with all names.
+const SHARD_BYTES: u64 = 16 << 10;
+/// What it takes for a row group: the list of columns, the place in our own lists.
+const GROUP_BYTES: u64 = (size_of::<RowGroupMetaData>() + 64) as u64;
+/// What it takes for a column of a row group: places, encodings, smallest and largest value.
+const COLUMN_BYTES: u64 = (size_of::<ColumnChunkMetaData>() + 512) as u64;
 
 /// The Parquet shards of one split.
 pub struct ParquetSource {
@@ -375,6 +383,17 @@ impl Source for ParquetSource {
 
     fn max_pixels(&self) -> u64 {
         self.split.manifest.sizes.max_pixels
+    }
+
+    fn max_coefficient_bytes(&self) -> u64 {
+        let known = self.split.manifest.sizes.max_coefficient_bytes;
+        known.unwrap_or_else(|| most_coefficient_bytes(self.max_pixels()))
+    }
+
+    /// Footers are read one by one, and all are kept.
+    fn held_bytes(&self) -> u64 {
+        let (shards, groups) = (self.split.shards.len() as u64, self.split.groups.len() as u64);
+        shards * SHARD_BYTES + groups * (GROUP_BYTES + COLUMNS.len() as u64 * COLUMN_BYTES)
     }
 
     fn labels(&self, group: RowGroupId) -> Result<Vec<i64>, SourceError> {

@@ -288,3 +288,46 @@ fn a_footer_is_compared_with_its_digest_before_it_is_parsed() {
         assert!(message.contains(part), "{message} should say {part}");
     }
 }
+
+#[test]
+fn the_manifest_knows_the_coefficients_of_the_largest_image_of_several_scans() {
+    let (dir, _) = images(&["a", "b"], 20);
+    let split = sharded(dir.path(), &small());
+    assert_eq!(ParquetSource::open(&split).unwrap().max_coefficient_bytes(), 0);
+
+    for (name, side) in [("a/small.jpg", 12), ("b/large.jpg", 18)] {
+        let mut bytes = Vec::new();
+        let mut encoder = Encoder::new(&mut bytes, 90);
+        encoder.set_progressive(true);
+        encoder.encode(&vec![77; 3 * 12 * side], side as u16, 12, ColorType::Rgb).unwrap();
+        fs::write(dir.path().join("src").join(name), &bytes).unwrap();
+    }
+    let split = sharded(dir.path(), &ShardOptions { overwrite: true, ..small() });
+    assert_eq!(ParquetSource::open(&split).unwrap().max_coefficient_bytes(), 2 * 3 * 12 * 18);
+
+    // An older manifest does not say, so the largest image may be such a one.
+    let mut manifest = Manifest::read(&split).unwrap();
+    manifest.sizes.max_coefficient_bytes = None;
+    manifest.write(&split).unwrap();
+    let source = ParquetSource::open(&split).unwrap();
+    assert_eq!(source.max_coefficient_bytes(), 2 * 3 * source.max_pixels());
+}
+
+/// They are forecast before they are read.
+#[test]
+fn footers_take_the_memory_that_is_forecast() {
+    let (dir, _) = images(&["a", "b", "c"], 60);
+    for row_group_rows in [2, 30] {
+        let options = ShardOptions { row_group_rows, overwrite: true, ..small() };
+        let source = ParquetSource::open(&sharded(dir.path(), &options)).unwrap();
+        let forecast = source.held_bytes();
+        (0..source.row_groups().len() as u32).for_each(|group| {
+            source.read(RowGroupId(group)).unwrap();
+        });
+        let footers = source.split.shards.iter().map(|shard| shard.footer.get().unwrap());
+        let lists = size_of_val(&*source.split.groups) + size_of_val(&*source.split.places);
+        let found = footers.map(|footer| footer.metadata().memory_size()).sum::<usize>() + lists;
+        println!("{row_group_rows} rows a row group: {found} bytes, forecast {forecast}");
+        assert!(found as u64 <= forecast && forecast <= 6 * found as u64, "{found}, {forecast}");
+    }
+}

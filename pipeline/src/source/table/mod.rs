@@ -282,6 +282,12 @@ impl Source for TableSource {
         self.max_pixels
     }
 
+    fn held_bytes(&self) -> u64 {
+        let footers = self.files.iter().map(|file| file.metadata.metadata().memory_size() as u64);
+        let lists = size_of_val(&*self.groups) + size_of_val(&*self.parts);
+        footers.sum::<u64>() + lists as u64
+    }
+
     fn labels(&self, group: RowGroupId) -> Result<Vec<i64>, SourceError> {
         Ok(self.facts(group)?.labels)
     }
