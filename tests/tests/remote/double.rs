@@ -40,6 +40,7 @@ struct Request {
 }
 
 impl Double {
+    #[expect(clippy::disallowed_methods, reason = "threads of a test's server, not of the product")]
     pub(crate) fn start(kind: Kind) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let address = listener.local_addr().expect("an address");

@@ -33,6 +33,7 @@ fn upload_options(address: &str, stage: PathBuf) -> ShardOptions {
 /// What `smog-tools shard SRC --out URL --stage DIR` does, in a process that may be killed.
 #[test]
 #[ignore = "the process that the test of killed uploads starts"]
+#[expect(clippy::disallowed_methods, reason = "how the test tells its process what to do")]
 fn child() {
     let variable = |name| env::var(name).ok();
     let (Some(src), Some(stage), Some(out), Some(address)) = (

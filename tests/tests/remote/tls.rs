@@ -22,6 +22,7 @@ use crate::server::{Server, options_at};
 /// A reader with the certificates that its environment names: they are read once in a process.
 #[test]
 #[ignore = "the process that the test of TLS starts"]
+#[expect(clippy::disallowed_methods, reason = "how the test tells its process what to do")]
 fn child() {
     let variable = |name| env::var(name).ok();
     let (Some(local), Some(store)) = (variable("SMOG_TLS_LOCAL"), variable("SMOG_TLS_STORE"))
