@@ -147,6 +147,10 @@ pub struct SizeFigures {
     pub mean_pixels: f64,
     /// Longest encoded image in bytes.
     pub max_bytes: u64,
+    /// Most bytes of coefficients that the decoder of one image keeps; 0 where all are JPEGs of one scan. `None` in
+    /// older manifests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_coefficient_bytes: Option<u64>,
 }
 
 /// A manifest that cannot be used.

@@ -115,6 +115,14 @@ impl Source for FaultySource {
         self.inner.max_pixels()
     }
 
+    fn max_coefficient_bytes(&self) -> u64 {
+        self.inner.max_coefficient_bytes()
+    }
+
+    fn held_bytes(&self) -> u64 {
+        self.inner.held_bytes()
+    }
+
     fn read(&self, id: RowGroupId) -> Result<RowGroup, SourceError> {
         let call = self.num_reads.fetch_add(1, Ordering::Relaxed);
         match self.read {
@@ -161,8 +169,8 @@ impl Renderer for FaultyRenderer {
         self.inner.workers()
     }
 
-    fn scratch_bytes(&self, max_pixels: u64) -> u64 {
-        self.inner.scratch_bytes(max_pixels)
+    fn scratch_bytes(&self, max_pixels: u64, max_coefficient_bytes: u64) -> u64 {
+        self.inner.scratch_bytes(max_pixels, max_coefficient_bytes)
     }
 
     fn start(
@@ -214,7 +222,7 @@ impl Renderer for StoppedRenderer {
         3
     }
 
-    fn scratch_bytes(&self, _max_pixels: u64) -> u64 {
+    fn scratch_bytes(&self, _max_pixels: u64, _max_coefficient_bytes: u64) -> u64 {
         0
     }
 

@@ -23,6 +23,7 @@ pub use any::decoder;
 pub use damage::DamagePolicy;
 pub use header::probe;
 pub use kind::{DecoderKind, UnknownDecoder};
+pub(crate) use memory::most_coefficient_bytes;
 pub(crate) use orientation::Orientation;
 
 use crate::sample::ImageMeta;

@@ -12,7 +12,9 @@ use super::bad::BadSamples;
 use super::sample::{RenderSettings, RenderTimings, SampleRenderer};
 use super::{RenderContext, Renderer, RowJob};
 use crate::augment::Recipe;
-use crate::codec::{CodecError, DecodeLimits, DecoderKind, ImageDecoder, decoder};
+use crate::codec::{
+    CodecError, DecodeLimits, DecoderKind, ImageDecoder, decoder, most_coefficient_bytes,
+};
 use crate::runtime::metrics::{Metrics, StageCounters};
 use crate::runtime::{
     AUGMENT, Cancel, DECODE, FailureCause, PipelineError, RENDER_THREAD, StageExit, StageSet,
@@ -48,12 +50,16 @@ impl Renderer for CpuRenderer {
         self.workers
     }
 
-    fn scratch_bytes(&self, max_pixels: u64) -> u64 {
-        // The decoded image, half as much again for what the decoder keeps, and the rotated image where
-        // there may be one. Filters and planes of a view are small beside them.
-        let rotated = if self.settings.apply_exif { 2 } else { 0 };
-        let pixels = max_pixels.min(self.settings.limits.max_pixels);
-        u64::from(self.workers) * pixels * 3 * (3 + rotated) / 2
+    fn scratch_bytes(&self, max_pixels: u64, max_coefficient_bytes: u64) -> u64 {
+        let RenderSettings { apply_exif, decoder, limits, .. } = self.settings;
+        // The decoded image and half as much again for what the decoder keeps, or its own planes and image; and the
+        // rotated image where there may be one. Filters and planes of a view are small beside them.
+        let halves = if decoder == DecoderKind::JpegDecoder { 6 } else { 3 };
+        let rotated = if apply_exif { 2 } else { 0 };
+        let pixels = max_pixels.min(limits.max_pixels);
+        // Coefficients are of the largest of the images that are shown, too.
+        let coefficients = max_coefficient_bytes.min(4 * most_coefficient_bytes(pixels) / 3);
+        u64::from(self.workers) * (pixels * 3 * (halves + rotated) / 2 + coefficients)
     }
 
     fn start(
@@ -158,4 +164,24 @@ fn substitute(job: &RowJob, attempt: u32) -> (u32, SampleKey) {
     let sample = SampleId(job.group.first_sample.0 + row as u32);
     let attempt = attempt.min(u32::from(u16::MAX)) as u16;
     (row as u32, SampleKey { sample, attempt, ..job.key })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scratch_holds_what_the_largest_image_takes_in_each_decoder() {
+        let of = |decoder, apply_exif, coefficients| {
+            let settings = RenderSettings { decoder, apply_exif, ..RenderSettings::default() };
+            CpuRenderer::new(settings, 3).scratch_bytes(1000, coefficients)
+        };
+        for (decoder, bytes) in [(DecoderKind::Baseline, 4500), (DecoderKind::JpegDecoder, 9000)] {
+            assert_eq!(of(decoder, false, 0), 3 * bytes);
+            assert_eq!(of(decoder, true, 0), 3 * (bytes + 3000));
+            assert_eq!(of(decoder, false, 6000), 3 * (bytes + 6000));
+            // Images over the limit are never decoded.
+            assert_eq!(of(decoder, false, u64::MAX), 3 * (bytes + 8000));
+        }
+    }
 }

@@ -57,8 +57,9 @@ pub trait Renderer: Send + Sync + fmt::Debug {
     /// Threads that render.
     fn workers(&self) -> u32;
 
-    /// Bytes of buffers, where no image has more than `max_pixels` pixels.
-    fn scratch_bytes(&self, max_pixels: u64) -> u64;
+    /// Bytes of buffers, where no image has more than `max_pixels` pixels and no decoder keeps more than
+    /// `max_coefficient_bytes` of coefficients.
+    fn scratch_bytes(&self, max_pixels: u64, max_coefficient_bytes: u64) -> u64;
 
     /// Starts the stages that take `jobs`. They end when they are cancelled; jobs that end without that are
     /// an error.

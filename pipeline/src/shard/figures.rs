@@ -14,6 +14,9 @@ pub(super) struct Figures {
     max_pixels: u64,
     sum_pixels: u64,
     max_bytes: u64,
+    /// `None` in the notes of an older version.
+    #[serde(default)]
+    max_coefficient_bytes: Option<u64>,
 }
 
 impl Figures {
@@ -27,6 +30,7 @@ impl Figures {
             max_pixels: pixels,
             sum_pixels: pixels,
             max_bytes: u64::from(meta.bytes),
+            max_coefficient_bytes: Some(meta.coefficient_bytes()),
         });
     }
 
@@ -43,6 +47,10 @@ impl Figures {
             max_pixels: self.max_pixels.max(other.max_pixels),
             sum_pixels: self.sum_pixels.saturating_add(other.sum_pixels),
             max_bytes: self.max_bytes.max(other.max_bytes),
+            max_coefficient_bytes: self
+                .max_coefficient_bytes
+                .zip(other.max_coefficient_bytes)
+                .map(|(a, b)| a.max(b)),
         }
     }
 
@@ -59,6 +67,7 @@ impl Figures {
             max_pixels: self.max_pixels,
             mean_pixels: self.sum_pixels as f64 / self.images.max(1) as f64,
             max_bytes: self.max_bytes,
+            max_coefficient_bytes: self.max_coefficient_bytes,
         }
     }
 }

@@ -4,6 +4,7 @@ mod advice;
 mod error;
 mod fetch;
 mod files;
+mod footer;
 mod location;
 mod open;
 mod parquet;
@@ -16,10 +17,12 @@ mod synthetic;
 mod table;
 #[cfg(test)]
 mod test_images;
+mod thrift;
 mod webdataset;
 
 use arrow::array::{Array, BinaryViewArray};
 
+use crate::codec::most_coefficient_bytes;
 use crate::remote::RemoteMetrics;
 use crate::sample::{ImageMeta, RowGroupId, SampleId};
 
@@ -60,6 +63,14 @@ pub trait Source: Send + Sync {
     fn classes(&self) -> &[String];
     /// Largest width times height of any image, as far as known; sizes buffers.
     fn max_pixels(&self) -> u64;
+    /// Most bytes of coefficients that a decoder keeps of any image (JPEG of several scans), as far as known.
+    fn max_coefficient_bytes(&self) -> u64 {
+        most_coefficient_bytes(self.max_pixels())
+    }
+    /// Bytes that it keeps in memory all along: where its rows lie.
+    fn held_bytes(&self) -> u64 {
+        0
+    }
     /// Reads one row group.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 mod remote;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -15,24 +15,32 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema};
-use bytes::{Buf, Bytes};
+use bytes::{Buf as _, Bytes};
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::rows::{self, COLUMNS, RowFacts};
-use super::{Fetch, OpenError, RowGroup, RowGroupInfo, Source, SourceError, places};
-use crate::manifest::{Manifest, ShardRowGroup};
+use super::{Fetch, OpenError, RowGroup, RowGroupInfo, Source, SourceError, footer, places};
+use crate::codec::most_coefficient_bytes;
+use crate::manifest::{Digest, Manifest, ShardRowGroup};
 use crate::remote::{RemoteMetrics, RemoteOptions, RemoteUrl};
 use crate::sample::{RowGroupId, SampleId};
 use remote::RemoteShards;
 
 /// All columns but the images.
 const FACTS: &[&str] = COLUMNS.split_at(1).1;
+
+/// What a footer that was parsed takes beside its row groups: the schema, twice, with all names.
+const SHARD_BYTES: u64 = 16 << 10;
+/// What it takes for a row group: the list of columns, the place in our own lists.
+const GROUP_BYTES: u64 = (size_of::<RowGroupMetaData>() + 64) as u64;
+/// What it takes for a column of a row group: places, encodings, smallest and largest value.
+const COLUMN_BYTES: u64 = (size_of::<ColumnChunkMetaData>() + 512) as u64;
 
 /// The Parquet shards of one split.
 pub struct ParquetSource {
@@ -182,7 +190,7 @@ impl Split {
         let path = &self.shards[shard as usize].path;
         let io = |source| SourceError::Io { shard: path.clone(), source };
         if self.shards[shard as usize].footer.get().is_none() {
-            self.read_footer(shard, row_group, &File::open(path).map_err(io)?)?;
+            self.read_local_footer(shard, row_group, &File::open(path).map_err(io)?)?;
         }
         let span = self.span(group, columns)?;
         // Files are opened for each read: a data set may have more shards than a process may have files.
@@ -255,6 +263,34 @@ impl Split {
         footer.ok_or_else(|| self.damaged(group, "its footer was not read".to_owned()))
     }
 
+    /// Reads the footer of a shard on this machine. It is compared with its digest where the manifest has one; row
+    /// groups are not, which costs as much as a worker needs for a twentieth of its images.
+    fn read_local_footer(
+        &self,
+        shard: u32,
+        row_group: u32,
+        file: &File,
+    ) -> Result<(), SourceError> {
+        let listed = &self.manifest.shards[shard as usize];
+        let Some(span) = listed.footer else { return self.read_footer(shard, row_group, file) };
+        let path = &self.shards[shard as usize].path;
+        let mut bytes = vec![0; span.bytes as usize];
+        file.read_exact_at(&mut bytes, span.offset)
+            .map_err(|source| SourceError::Io { shard: path.clone(), source })?;
+        let found = Digest::of(&bytes);
+        if found != span.blake3 {
+            let problem = format!(
+                "its footer has the digest {found}, its manifest says {}: the file was changed or damaged; copy it \
+                 again, and see `smog-tools verify`",
+                span.blake3
+            );
+            return Err(SourceError::Damaged { shard: path.clone(), row_group, problem });
+        }
+        let bytes = bytes.into();
+        let range = FileRange { start: span.offset, bytes, file_bytes: listed.bytes };
+        self.read_footer(shard, row_group, &range)
+    }
+
     /// Reads the footer of a shard and compares it with the manifest.
     fn read_footer<R: ChunkReader>(
         &self,
@@ -266,7 +302,8 @@ impl Split {
         let parquet = |source| SourceError::Parquet { shard: file.path.clone(), row_group, source };
         let damaged =
             |problem| SourceError::Damaged { shard: file.path.clone(), row_group, problem };
-        let metadata = ParquetMetaDataReader::new().parse_and_finish(reader).map_err(parquet)?;
+        let metadata =
+            footer::bytes(reader).and_then(|footer| footer::parse(&footer)).map_err(parquet)?;
         let listed = &self.manifest.shards[shard as usize];
         places::check(&metadata, listed.bytes).map_err(damaged)?;
         let labelled = !self.manifest.classes.is_empty();
@@ -348,6 +385,17 @@ impl Source for ParquetSource {
         self.split.manifest.sizes.max_pixels
     }
 
+    fn max_coefficient_bytes(&self) -> u64 {
+        let known = self.split.manifest.sizes.max_coefficient_bytes;
+        known.unwrap_or_else(|| most_coefficient_bytes(self.max_pixels()))
+    }
+
+    /// Footers are read one by one, and all are kept.
+    fn held_bytes(&self) -> u64 {
+        let (shards, groups) = (self.split.shards.len() as u64, self.split.groups.len() as u64);
+        shards * SHARD_BYTES + groups * (GROUP_BYTES + COLUMNS.len() as u64 * COLUMN_BYTES)
+    }
+
     fn labels(&self, group: RowGroupId) -> Result<Vec<i64>, SourceError> {
         Ok(self.read_facts(group)?.labels)
     }
@@ -408,11 +456,28 @@ impl Length for FileRange {
     }
 }
 
+/// The bytes from a page on. Its header is looked at before any of them is read.
+struct Page {
+    offset: u64,
+    bytes: Bytes,
+    is_checked: bool,
+}
+
+impl Read for Page {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if !self.is_checked {
+            footer::check_page(self.offset, &self.bytes)?;
+            self.is_checked = true;
+        }
+        (&mut self.bytes).reader().read(out)
+    }
+}
+
 impl ChunkReader for FileRange {
-    type T = bytes::buf::Reader<Bytes>;
+    type T = Page;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(self.tail(start)?.reader())
+        Ok(Page { offset: start, bytes: self.tail(start)?, is_checked: false })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {

@@ -85,6 +85,10 @@ impl Source for SyntheticSource {
         u64::from(self.image_side).pow(2)
     }
 
+    fn max_coefficient_bytes(&self) -> u64 {
+        0
+    }
+
     fn read(&self, group: RowGroupId) -> Result<RowGroup, SourceError> {
         let info = *self.groups.get(group.0 as usize).ok_or_else(|| SourceError::Damaged {
             shard: "synthetic".into(),

@@ -181,6 +181,10 @@ impl Source for WebDatasetSource {
         self.max_pixels
     }
 
+    fn held_bytes(&self) -> u64 {
+        (size_of_val(&*self.images) + self.names.len() + size_of_val(&*self.groups)) as u64
+    }
+
     fn labels(&self, group: RowGroupId) -> Result<Vec<i64>, SourceError> {
         let images = self.images_of(group)?;
         Ok(images.iter().map(|image| i64::from(image.label)).collect())

@@ -36,6 +36,8 @@ pub struct MemoryForecast {
     pub keeps_all: bool,
     /// Buffers of the workers.
     pub scratch_bytes: u64,
+    /// What the source keeps of where its rows lie.
+    pub source_bytes: u64,
     /// Orders of the epochs that are read and shown.
     pub order_bytes: u64,
     /// The budget.
@@ -67,7 +69,9 @@ impl MemoryForecast {
             needed_groups_bytes,
             resident_groups_bytes: needed_groups_bytes,
             keeps_all: false,
-            scratch_bytes: renderer.scratch_bytes(source.max_pixels()),
+            scratch_bytes: renderer
+                .scratch_bytes(source.max_pixels(), source.max_coefficient_bytes()),
+            source_bytes: source.held_bytes(),
             order_bytes: ORDER_WALKS * order.rows_bytes(),
             budget_bytes: config.memory_budget_bytes,
             workers: renderer.workers(),
@@ -89,9 +93,13 @@ impl MemoryForecast {
         Ok(forecast)
     }
 
-    /// Slots, row groups, scratch and order together.
+    /// Slots, row groups, scratch, places and order together.
     pub fn total_bytes(&self) -> u64 {
-        self.slots_bytes + self.resident_groups_bytes + self.scratch_bytes + self.order_bytes
+        self.slots_bytes
+            + self.resident_groups_bytes
+            + self.scratch_bytes
+            + self.source_bytes
+            + self.order_bytes
     }
 
     /// What to change so that the stream fits.
@@ -139,7 +147,7 @@ impl fmt::Display for MemoryForecast {
         write!(
             f,
             "{} slots x {:.1} MB = {:.1} MB, row groups {:.1} MB ({} at once need {:.1} MB), \
-             scratch of {} workers {:.1} MB, order {:.1} MB, together {:.1} MB of {:.1} MB",
+             scratch of {} workers {:.1} MB, places {:.1} MB, order {:.1} MB, together {:.1} MB of {:.1} MB",
             self.num_slots,
             mb(self.slot_bytes),
             mb(self.slots_bytes),
@@ -148,6 +156,7 @@ impl fmt::Display for MemoryForecast {
             mb(self.needed_groups_bytes),
             self.workers,
             mb(self.scratch_bytes),
+            mb(self.source_bytes),
             mb(self.order_bytes),
             mb(self.total_bytes()),
             mb(self.budget_bytes),

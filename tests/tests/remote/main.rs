@@ -2,8 +2,12 @@
 //! that is slow, cuts connections, answers errors and changes bytes on command.
 
 mod cache;
+mod double;
 mod faults;
+mod kill;
 mod proxy;
 mod server;
+mod stores;
 mod stream;
+mod tls;
 mod upload;

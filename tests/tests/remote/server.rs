@@ -58,19 +58,7 @@ impl Server {
 
     /// How the server is reached through the proxy.
     pub(crate) fn options(&self) -> RemoteOptions {
-        let settings = [
-            ("aws_endpoint_url", format!("http://{}", self.proxy.address)),
-            ("aws_allow_http", "true".to_owned()),
-            ("aws_region", "us-east-1".to_owned()),
-            ("aws_access_key_id", KEY.to_owned()),
-            ("aws_secret_access_key", SECRET.to_owned()),
-        ];
-        RemoteOptions {
-            // Long enough for a busy machine; what should fail soon says so itself.
-            give_up_after: Duration::from_secs(60),
-            settings: settings.map(|(key, value)| (key.to_owned(), value)).to_vec(),
-            ..RemoteOptions::default()
-        }
+        options_at(&self.proxy.address.to_string())
     }
 
     /// Puts a data set of `images` images into the bucket's folder `data` and opens its only split there, as a
@@ -85,6 +73,23 @@ impl Server {
     /// Opens what [`Server::with_data`] put there.
     pub(crate) fn open(&self, options: &RemoteOptions) -> ParquetSource {
         ParquetSource::open_remote(&self.url("data/train"), options).expect("it opens")
+    }
+}
+
+/// How the server is reached behind an address.
+pub(crate) fn options_at(address: &str) -> RemoteOptions {
+    let settings = [
+        ("aws_endpoint_url", format!("http://{address}")),
+        ("aws_allow_http", "true".to_owned()),
+        ("aws_region", "us-east-1".to_owned()),
+        ("aws_access_key_id", KEY.to_owned()),
+        ("aws_secret_access_key", SECRET.to_owned()),
+    ];
+    RemoteOptions {
+        // Long enough for a busy machine; what should fail soon says so itself.
+        give_up_after: Duration::from_secs(60),
+        settings: settings.map(|(key, value)| (key.to_owned(), value)).to_vec(),
+        ..RemoteOptions::default()
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use smog_pipeline::order::OrderSettings;
 use smog_pipeline::runtime::PipelineError;
-use smog_pipeline::source::{Source, SyntheticSource};
+use smog_pipeline::sample::RowGroupId;
+use smog_pipeline::source::{RowGroup, RowGroupInfo, Source, SourceError, SyntheticSource};
 use smog_pipeline::stream::{BatchStream, MemoryForecast, Start, StreamConfig};
 use smog_tests::streams::{config, digests, open};
 use smog_tests::watch::{stage_threads, watched};
@@ -128,5 +129,56 @@ fn settings_that_make_no_sense_are_refused_by_name() {
             key_of(StreamConfig { order: OrderSettings::Window { row_groups: 0 }, ..config() }),
             "window"
         );
+    });
+}
+
+/// The images of [`source`], and more that is kept or decoded.
+struct Heavy(Arc<dyn Source>);
+
+impl Source for Heavy {
+    fn row_groups(&self) -> &[RowGroupInfo] {
+        self.0.row_groups()
+    }
+
+    fn digest(&self) -> &str {
+        self.0.digest()
+    }
+
+    fn classes(&self) -> &[String] {
+        self.0.classes()
+    }
+
+    fn max_pixels(&self) -> u64 {
+        self.0.max_pixels()
+    }
+
+    fn max_coefficient_bytes(&self) -> u64 {
+        20_000
+    }
+
+    fn held_bytes(&self) -> u64 {
+        3_000_000
+    }
+
+    fn read(&self, group: RowGroupId) -> Result<RowGroup, SourceError> {
+        self.0.read(group)
+    }
+}
+
+#[test]
+fn what_the_source_keeps_and_coefficients_are_within_the_budget() {
+    watched(|| {
+        let light = open(&source(), &config(), 0).memory();
+        let heavy: Arc<dyn Source> = Arc::new(Heavy(source()));
+        let forecast = open(&heavy, &config(), 0).memory();
+        assert_eq!(forecast.source_bytes, light.source_bytes + 3_000_000);
+        assert_eq!(forecast.scratch_bytes, light.scratch_bytes + 2 * 20_000);
+        assert_eq!(forecast.total_bytes(), light.total_bytes() + 3_040_000);
+        let least =
+            forecast.total_bytes() - forecast.resident_groups_bytes + forecast.needed_groups_bytes;
+        let config = |memory_budget_bytes| StreamConfig { memory_budget_bytes, ..config() };
+        open(&heavy, &config(least), 0);
+        let error = BatchStream::open(heavy, config(least - 1), Start::Step(0)).expect_err("less");
+        assert!(error.to_string().contains("places 3.0 MB"), "{error}");
     });
 }

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a failure in here is a failed test")]
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -110,6 +112,47 @@ fn parts_on_disks_of_their_own_are_brought_together() {
     assert!(fs::exists(format!("{one}/.train.partial")).unwrap(), "the parts stay where they are");
     let again = merge(&[&out, "--from", &one, "--from", &two]);
     assert!(again.code == 0 && again.stdout.contains("train: already done"), "{again:?}");
+}
+
+/// Between file systems there are no hard links, so shards are copied and compared with their digests.
+#[test]
+fn parts_on_another_file_system_are_copied() {
+    let folder = Folder::new();
+    let memory = Path::new("/dev/shm");
+    let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+    let here = device(Path::new(&folder.path("")));
+    let Some(other) = (device(memory).is_some_and(|there| Some(there) != here))
+        .then(|| tempfile::tempdir_in(memory).ok())
+        .flatten()
+    else {
+        println!(
+            "SKIPPED: no second file system at /dev/shm, so copying between two was NOT tested"
+        );
+        return;
+    };
+    let src = source(&folder);
+    let [whole, one, out] = ["whole", "one", "out"].map(|name| folder.path(name));
+    let two = other.path().join("two").to_str().unwrap().to_owned();
+    assert_eq!(shard(&src, &whole, &[]).code, 0);
+    part(&src, &one, "1/2");
+    part(&src, &two, "2/2");
+    // A shard that is not what its record says is not taken over.
+    let partial = format!("{two}/.train.partial");
+    let copied = fs::read_dir(&partial).unwrap().flatten().map(|entry| entry.path());
+    let copied = copied.filter(|path| path.extension().is_some_and(|end| end == "parquet")).min();
+    let copied = copied.expect("a shard of the second part");
+    let good = fs::read(&copied).unwrap();
+    let mut bad = good.clone();
+    bad[good.len() / 2] ^= 1;
+    fs::write(&copied, bad).unwrap();
+    let run = merge(&[&out, "--from", &one, "--from", &two]);
+    assert!(run.code != 0 && run.stderr.contains("has the digest"), "{run:?}");
+    assert!(!fs::exists(format!("{out}/train")).unwrap(), "nothing appears");
+    fs::write(&copied, good).unwrap();
+    let run = merge(&[&out, "--from", &one, "--from", &two]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(everything(&out), everything(&whole));
+    assert!(copied.exists(), "the parts stay where they are");
 }
 
 #[test]

@@ -6,11 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaDataReader;
 use tokio::sync::OnceCell;
 
-use super::super::{Fetch, OpenError, RowGroup, SourceError};
+use super::super::{Fetch, OpenError, RowGroup, SourceError, footer, places};
 use super::{COLUMNS, FileRange, Split};
 use crate::manifest::{Digest, MANIFEST_FILE, Manifest, ManifestError};
 use crate::remote::{
@@ -246,12 +244,11 @@ impl Shared {
                 let start = range.start;
                 let bytes = self.part(part).await.map_err(failed)?;
                 // Asked first, so that a longer footer is fetched and not refused.
-                if let Err(ParquetError::NeedMoreData(needed)) =
-                    ParquetMetaDataReader::new().try_parse_sized(&bytes, listed.bytes)
-                    && (needed as u64) > listed.bytes - start
-                    && (needed as u64) <= listed.bytes
+                if let Ok(length) = footer::length(&bytes)
+                    && length + places::TAIL_BYTES > listed.bytes - start
+                    && length + places::TAIL_BYTES <= listed.bytes
                 {
-                    range = tail(needed as u64);
+                    range = tail(length + places::TAIL_BYTES);
                     continue;
                 }
                 let reader = FileRange { start, bytes, file_bytes: listed.bytes };

@@ -2,11 +2,13 @@ use std::fs;
 
 use arrow::array::Array as _;
 use jpeg_encoder::{ColorType, Encoder};
+use parquet::file::metadata::ParquetMetaDataReader;
 
 use super::*;
 use crate::codec::probe;
 use crate::manifest::Digest;
 use crate::shard::{ShardOptions, shard};
+use crate::source::TableSource;
 
 /// A folder of class folders with small JPEGs, and the bytes of each file by its path.
 fn images(classes: &[&str], per_class: u32) -> (tempfile::TempDir, Vec<(String, Vec<u8>)>) {
@@ -207,4 +209,125 @@ fn a_flat_folder_has_label_minus_one_and_no_label_column() {
     assert_eq!(source.read(RowGroupId(0)).unwrap().labels, [-1; 5]);
     let footer = source.split.footer(RowGroupId(0), 0).unwrap();
     assert!(footer.schema().field_with_name("label").is_err());
+}
+
+/// The error and its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+/// Replaces the file of a shard, under a manifest without digests of its parts.
+fn replace_shard(split: &Path, content: &[u8]) -> PathBuf {
+    let mut manifest = Manifest::read(split).unwrap();
+    let shard = &mut manifest.shards[0];
+    shard.bytes = content.len() as u64;
+    shard.footer = None;
+    shard.row_groups.iter_mut().for_each(|group| group.span = None);
+    let path = split.join(&shard.file);
+    manifest.digest = manifest.content_digest();
+    manifest.write(split).unwrap();
+    fs::write(&path, content).unwrap();
+    path
+}
+
+/// Fourteen lists of 2^31 - 1 booleans each, which take no bytes: the Parquet reader counts through them for minutes.
+fn endless_list() -> Vec<u8> {
+    let list = [0xf1, 0xff, 0xff, 0xff, 0xff, 0x07];
+    [&[0xf9, 0xe9][..], &list.repeat(14)].concat()
+}
+
+/// Found by fuzzing.
+#[test]
+fn a_list_without_end_in_footer_or_page_header_is_refused_at_once_and_the_file_named() {
+    let (dir, _) = images(&["a"], 6);
+    let split = sharded(dir.path(), &small());
+    let whole = fs::read(split.join(&Manifest::read(&split).unwrap().shards[0].file)).unwrap();
+
+    // The header of the first page: types and sizes, then the list.
+    let mut page = whole.clone();
+    let header = [&[0x15, 0, 0x15, 2, 0x15, 2], &endless_list()[..], &[0]].concat();
+    page[4..4 + header.len()].copy_from_slice(&header);
+    let path = replace_shard(&split, &page);
+    let source = ParquetSource::open(&split).unwrap();
+    let message = chain(&source.read(RowGroupId(0)).unwrap_err());
+    let name = path.file_name().unwrap().to_str().unwrap();
+    for part in [name, "page header at 4", "2147483647"] {
+        assert!(message.contains(part), "{message} should say {part}");
+    }
+    let message = chain(&TableSource::open(std::slice::from_ref(&path)).err().unwrap());
+    assert!(message.contains(name) && message.contains("page header at 4"), "{message}");
+
+    // The footer, with one more field before its end.
+    let tail = whole.len() - 8;
+    let length = u32::from_le_bytes(whole[tail..tail + 4].try_into().unwrap());
+    let more = endless_list();
+    let length = (length + more.len() as u32).to_le_bytes();
+    let footer = [&whole[..tail - 1], &more[..], &[0], &length[..], b"PAR1"].concat();
+    let path = replace_shard(&split, &footer);
+    let source = ParquetSource::open(&split).unwrap();
+    let message = chain(&source.read(RowGroupId(0)).unwrap_err());
+    assert!(message.contains(name) && message.contains("footer is damaged"), "{message}");
+    let message = chain(&TableSource::open(std::slice::from_ref(&path)).err().unwrap());
+    assert!(message.contains(name) && message.contains("footer is damaged"), "{message}");
+}
+
+#[test]
+fn a_footer_is_compared_with_its_digest_before_it_is_parsed() {
+    let (dir, _) = images(&["a"], 6);
+    let split = sharded(dir.path(), &small());
+    let name = Manifest::read(&split).unwrap().shards[0].file.clone();
+    let mut bytes = fs::read(split.join(&name)).unwrap();
+    let at = bytes.len() - 20;
+    bytes[at] ^= 1;
+    fs::write(split.join(&name), &bytes).unwrap();
+    let message = ParquetSource::open(&split).unwrap().read(RowGroupId(0)).unwrap_err().to_string();
+    for part in [name.as_str(), "its footer has the digest", "smog-tools verify"] {
+        assert!(message.contains(part), "{message} should say {part}");
+    }
+}
+
+#[test]
+fn the_manifest_knows_the_coefficients_of_the_largest_image_of_several_scans() {
+    let (dir, _) = images(&["a", "b"], 20);
+    let split = sharded(dir.path(), &small());
+    assert_eq!(ParquetSource::open(&split).unwrap().max_coefficient_bytes(), 0);
+
+    for (name, side) in [("a/small.jpg", 12), ("b/large.jpg", 18)] {
+        let mut bytes = Vec::new();
+        let mut encoder = Encoder::new(&mut bytes, 90);
+        encoder.set_progressive(true);
+        encoder.encode(&vec![77; 3 * 12 * side], side as u16, 12, ColorType::Rgb).unwrap();
+        fs::write(dir.path().join("src").join(name), &bytes).unwrap();
+    }
+    let split = sharded(dir.path(), &ShardOptions { overwrite: true, ..small() });
+    assert_eq!(ParquetSource::open(&split).unwrap().max_coefficient_bytes(), 2 * 3 * 12 * 18);
+
+    // An older manifest does not say, so the largest image may be such a one.
+    let mut manifest = Manifest::read(&split).unwrap();
+    manifest.sizes.max_coefficient_bytes = None;
+    manifest.write(&split).unwrap();
+    let source = ParquetSource::open(&split).unwrap();
+    assert_eq!(source.max_coefficient_bytes(), 2 * 3 * source.max_pixels());
+}
+
+/// They are forecast before they are read.
+#[test]
+fn footers_take_the_memory_that_is_forecast() {
+    let (dir, _) = images(&["a", "b", "c"], 60);
+    for row_group_rows in [2, 30] {
+        let options = ShardOptions { row_group_rows, overwrite: true, ..small() };
+        let source = ParquetSource::open(&sharded(dir.path(), &options)).unwrap();
+        let forecast = source.held_bytes();
+        (0..source.row_groups().len() as u32).for_each(|group| {
+            source.read(RowGroupId(group)).unwrap();
+        });
+        let footers = source.split.shards.iter().map(|shard| shard.footer.get().unwrap());
+        let lists = size_of_val(&*source.split.groups) + size_of_val(&*source.split.places);
+        let found = footers.map(|footer| footer.metadata().memory_size()).sum::<usize>() + lists;
+        println!("{row_group_rows} rows a row group: {found} bytes, forecast {forecast}");
+        assert!(found as u64 <= forecast && forecast <= 6 * found as u64, "{found}, {forecast}");
+    }
 }

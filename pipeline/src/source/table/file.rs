@@ -1,27 +1,27 @@
 //! One Parquet file: its footer, its columns, and the parts that it is read in.
 
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::page_index::PageIndexBuilder;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader,
+};
+use parquet::file::reader::ChunkReader;
 
 use super::columns::{Columns, reading_schema};
 use super::pages::{self, Positioned};
 use crate::source::error::OpenError;
-use crate::source::places;
+use crate::source::{footer, places, thrift};
 
 /// Row groups with more image bytes are read in parts.
 const WHOLE_BYTES: u64 = 32 << 20;
 /// Aimed size of a part.
 const PART_BYTES: u64 = 16 << 20;
-/// Length of the footer and the mark, at the end of every Parquet file.
-const TAIL_BYTES: u64 = 8;
 
 /// A file that was opened.
 pub(super) struct TableFile {
@@ -60,9 +60,9 @@ impl TableFile {
         let file = File::open(path).map_err(io)?;
         let found = file.metadata().map_err(io)?;
         let changed = (found.mtime(), found.mtime_nsec());
-        let footer = footer(&file, found.len()).map_err(io)?;
         let file = Positioned::new(file).map_err(io)?;
-        let mut metadata = ParquetMetaDataReader::new().parse_and_finish(&file).map_err(parquet)?;
+        let footer = footer::bytes(&file).map_err(parquet)?;
+        let mut metadata = footer::parse(&footer).map_err(parquet)?;
         digest.update(path.file_name().unwrap_or_default().as_encoded_bytes());
         digest.update(&found.len().to_le_bytes());
         digest.update(blake3::hash(&footer).as_bytes());
@@ -93,19 +93,6 @@ impl TableFile {
     }
 }
 
-/// The footer as it lies in the file.
-fn footer(file: &File, bytes: u64) -> io::Result<Vec<u8>> {
-    let mut tail = [0; TAIL_BYTES as usize];
-    let Some(at) = bytes.checked_sub(TAIL_BYTES) else { return Ok(Vec::new()) };
-    file.read_exact_at(&mut tail, at)?;
-    let length = u64::from(u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]));
-    // The Parquet reader tells what is wrong with a length that does not fit.
-    let Some(at) = at.checked_sub(length) else { return Ok(Vec::new()) };
-    let mut footer = vec![0; length as usize];
-    file.read_exact_at(&mut footer, at)?;
-    Ok(footer)
-}
-
 fn image_bytes(metadata: &ParquetMetaData, row_group: usize, leaf: usize) -> u64 {
     metadata.row_group(row_group).column(leaf).uncompressed_size().max(0) as u64
 }
@@ -117,6 +104,9 @@ fn with_pages(
     groups: &[usize],
     leaf: usize,
 ) -> Result<ParquetMetaData, ParquetError> {
+    for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
+        check_offset_index(file, column)?;
+    }
     let mut reader = ParquetMetaDataReader::new_with_metadata(metadata)
         .with_column_index_policy(PageIndexPolicy::Skip)
         .with_offset_index_policy(PageIndexPolicy::Optional);
@@ -128,6 +118,20 @@ fn with_pages(
         index.put_offset_index(pages::locations(file, &metadata, group, leaf)?, group, leaf);
     }
     Ok(metadata.into_builder().set_page_index(Some(Arc::new(index.build()))).build())
+}
+
+/// Looks at the offset index of a column, where it has one, before the reader parses it.
+fn check_offset_index(file: &Positioned, column: &ColumnChunkMetaData) -> Result<(), ParquetError> {
+    let (Some(offset), Some(length)) = (column.offset_index_offset(), column.offset_index_length())
+    else {
+        return Ok(());
+    };
+    let what = format!("the offset index of column `{}`", column.column_path().string());
+    let (Ok(offset), Ok(length)) = (u64::try_from(offset), usize::try_from(length)) else {
+        return Err(ParquetError::General(format!("{what} has {length} bytes at {offset}")));
+    };
+    let bytes = file.get_bytes(offset, length)?;
+    thrift::check_offset_index(&bytes).map_err(|problem| footer::refused(&what, &problem))
 }
 
 /// Appends the parts of a row group of a file: all of it, or runs of pages.

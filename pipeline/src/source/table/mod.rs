@@ -15,6 +15,7 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
 
 use self::columns::Columns;
 use self::file::{Part, TableFile, table};
@@ -241,6 +242,7 @@ impl TableSource {
         let file = File::open(path).and_then(Positioned::new).map_err(io)?;
         let names = columns.iter().map(String::as_str);
         let mask = ProjectionMask::columns(metadata.parquet_schema(), names);
+        let file = file.with_pages(known_pages(metadata.metadata(), row_group as usize, &mask));
         let rows = part.rows as usize;
         let mut builder =
             ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone())
@@ -280,6 +282,12 @@ impl Source for TableSource {
         self.max_pixels
     }
 
+    fn held_bytes(&self) -> u64 {
+        let footers = self.files.iter().map(|file| file.metadata.metadata().memory_size() as u64);
+        let lists = size_of_val(&*self.groups) + size_of_val(&*self.parts);
+        footers.sum::<u64>() + lists as u64
+    }
+
     fn labels(&self, group: RowGroupId) -> Result<Vec<i64>, SourceError> {
         Ok(self.facts(group)?.labels)
     }
@@ -300,6 +308,21 @@ impl Source for TableSource {
         let first_sample = self.groups[group.0 as usize].first_sample;
         Ok(RowGroup { id: group, first_sample, images, metas, labels, paths })
     }
+}
+
+/// Where the pages of columns lie whose places are known; their dictionaries are at the columns' beginnings.
+fn known_pages(metadata: &ParquetMetaData, row_group: usize, mask: &ProjectionMask) -> Vec<u64> {
+    let index = metadata.page_index_for_row_group(row_group);
+    let mut pages = Vec::new();
+    for (leaf, column) in metadata.row_group(row_group).columns().iter().enumerate() {
+        if mask.leaf_included(leaf)
+            && let Some(found) = index.page_locations(leaf)
+        {
+            pages.push(column.byte_range().0);
+            pages.extend(found.iter().map(|page| page.offset as u64));
+        }
+    }
+    pages
 }
 
 /// Labels as numbers; -1 where there is none.

@@ -14,8 +14,13 @@ use parquet::file::page_index::offset_index::{OffsetIndexMetaData, PageLocation}
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 
+use crate::source::footer;
+use crate::source::thrift;
+
 /// Bytes by which page headers are read.
 const HEADER_BYTES: usize = 4096;
+/// The longest page header: it may hold the smallest and the largest value.
+const LONGEST_HEADER_BYTES: u64 = 64 << 20;
 
 /// A file that any number of threads may read.
 #[derive(Clone)]
@@ -24,12 +29,36 @@ pub(super) struct Positioned {
     bytes: u64,
     /// Where reading was begun last.
     began: Arc<AtomicU64>,
+    /// Where pages lie that are read with their headers in one piece, sorted.
+    pages: Arc<[u64]>,
 }
 
 impl Positioned {
     pub(super) fn new(file: File) -> io::Result<Self> {
         let bytes = file.metadata()?.len();
-        Ok(Self { file: Arc::new(file), bytes, began: Arc::default() })
+        Ok(Self { file: Arc::new(file), bytes, began: Arc::default(), pages: Arc::default() })
+    }
+
+    /// For reading columns whose pages are known, at these places of the file.
+    pub(super) fn with_pages(self, mut pages: Vec<u64>) -> Self {
+        pages.sort_unstable();
+        Self { pages: pages.into(), ..self }
+    }
+
+    /// Looks at the page header at a place of the file, in longer and longer pieces.
+    fn check_page(&self, offset: u64) -> io::Result<()> {
+        let most = self.bytes.saturating_sub(offset).min(LONGEST_HEADER_BYTES);
+        let mut length = most.min(HEADER_BYTES as u64);
+        loop {
+            let mut bytes = vec![0; length as usize];
+            self.file.read_exact_at(&mut bytes, offset)?;
+            match thrift::check_page_header(&bytes) {
+                // A collection that does not fit may only be cut off here.
+                Err(_) if length < most => length = (length * 16).min(most),
+                Err(problem) => return Err(footer::wrong_page(offset, &problem)),
+                Ok(()) => return Ok(()),
+            }
+        }
     }
 }
 
@@ -44,7 +73,7 @@ impl ChunkReader for Positioned {
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
         self.began.store(start, Ordering::Relaxed);
-        let at = At { file: Arc::clone(&self.file), position: start };
+        let at = At { file: self.clone(), position: start, is_checked: false };
         Ok(BufReader::with_capacity(HEADER_BYTES, at))
     }
 
@@ -58,19 +87,27 @@ impl ChunkReader for Positioned {
         }
         let mut bytes = vec![0; length];
         self.file.read_exact_at(&mut bytes, start)?;
+        if self.pages.binary_search(&start).is_ok() {
+            footer::check_page(start, &bytes)?;
+        }
         Ok(bytes.into())
     }
 }
 
-/// A position in a file.
+/// The bytes from a page on. Its header is looked at before any of them is read.
 pub(super) struct At {
-    file: Arc<File>,
+    file: Positioned,
     position: u64,
+    is_checked: bool,
 }
 
 impl Read for At {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(out, self.position)?;
+        if !self.is_checked {
+            self.file.check_page(self.position)?;
+            self.is_checked = true;
+        }
+        let read = self.file.file.read_at(out, self.position)?;
         self.position += read as u64;
         Ok(read)
     }

@@ -250,3 +250,20 @@ fn files_with_other_classes_are_not_one_set_and_the_digest_follows_the_footers()
     assert_eq!(digest(&make("a.parquet", &["x", "y", "z"], 4)), first);
     assert_ne!(digest(&make("a.parquet", &["x", "y", "z"], 5)), first);
 }
+
+#[test]
+fn footers_that_are_kept_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = jpeg(16, 1);
+    let held = |rows: usize| {
+        let path = dir.path().join(format!("{rows}.parquet"));
+        let properties = as_pyarrow().set_max_row_group_row_count(Some(1)).build();
+        write(&path, &[("image", images(vec![Some(&file); rows], None))], properties);
+        let source = open(&path, "train").unwrap();
+        assert_eq!(source.max_coefficient_bytes(), 6 * source.max_pixels());
+        source.held_bytes()
+    };
+    let (few, many) = (held(10), held(1000));
+    // Row groups with places and statistics of two columns.
+    assert!(many - few > 990 * 400 && many < 2_000_000, "{few}, {many}");
+}
