@@ -4,7 +4,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 PYTHON ?= python3
 
-.PHONY: help setup build demo test test-interop loom sanitize soak lint fmt clippy docs deny bench bench-peers bench-step
+.PHONY: help setup build demo test test-interop loom sanitize soak lint fmt clippy docs deny bench bench-peers bench-step bench-kmeans
 .PHONY: fuzz sanitize-decoders clean-cache
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make bench         run the benchmarks"
 	@echo "make bench-peers IMAGES=DIR  measure smog beside FFCV, DALI, torchvision and others on JPEGs"
 	@echo "make bench-step    measure a training step beside lightly's"
+	@echo "make bench-kmeans  measure the reset's k-means beside scikit-learn's, and what groups cost"
 	@echo "make setup         only the set-up: build tools, libtorch, cargo's settings"
 	@echo "make clean-cache   remove what set-up put into the cache"
 
@@ -97,6 +98,10 @@ bench-peers:
 # ARGS="--case resnet18 --rounds 3" takes less time.
 bench-step: setup
 	@$(PYTHON) -B benches/step/bench_step.py $(ARGS)
+
+# ARGS="--case sphere-300" takes less time.
+bench-kmeans: setup
+	@$(PYTHON) -B benches/kmeans/bench_kmeans.py $(ARGS)
 
 clean-cache:
 	@scripts/setup clean

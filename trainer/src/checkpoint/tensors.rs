@@ -115,9 +115,7 @@ pub fn read(path: &Path) -> Result<HashMap<String, Tensor>, CheckpointError> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_about(
-    path: &Path,
-) -> Result<(Tensors, Metadata), CheckpointError> {
+pub fn read_about(path: &Path) -> Result<(Tensors, Metadata), CheckpointError> {
     let wrong = |problem: String| CheckpointError::Tensors { path: path.to_owned(), problem };
     let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| wrong(error.to_string()))?;
