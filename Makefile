@@ -4,7 +4,8 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 PYTHON ?= python3
 
-.PHONY: help setup build demo test test-interop loom sanitize soak lint fmt clippy docs deny bench bench-peers bench-step bench-learning
+.PHONY: help setup build demo test test-interop loom sanitize soak lint fmt clippy docs deny bench bench-peers
+.PHONY: bench-step bench-kmeans bench-learning
 .PHONY: fuzz sanitize-decoders clean-cache
 
 help:
@@ -22,6 +23,7 @@ help:
 	@echo "make bench-peers IMAGES=DIR  measure smog beside FFCV, DALI, torchvision and others on JPEGs"
 	@echo "make bench-step    measure a training step beside lightly's"
 	@echo "make bench-learning CIFAR10=DIR  what is learnt in the same time, beside lightly"
+	@echo "make bench-kmeans  measure the reset's k-means beside scikit-learn's, and what groups cost"
 	@echo "make setup         only the set-up: build tools, libtorch, cargo's settings"
 	@echo "make clean-cache   remove what set-up put into the cache"
 
@@ -104,6 +106,10 @@ bench-learning:
 	@test -d "$(CIFAR10)/train" || { echo "make bench-learning CIFAR10=DIR: CIFAR-10 as train/CLASS/*.jpg, test/CLASS/*.jpg" >&2; exit 2; }
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B benches/learning/bench_learning.py "$(CIFAR10)" $(ARGS)
+
+# ARGS="--case sphere-300" takes less time.
+bench-kmeans: setup
+	@$(PYTHON) -B benches/kmeans/bench_kmeans.py $(ARGS)
 
 clean-cache:
 	@scripts/setup clean

@@ -56,7 +56,7 @@ impl Bench {
         let output = self.model.forward(&self.views, 2, self.step);
         let forward = clock(&mut now);
         self.optimizer.zero_grad(self.model.parameters());
-        output.loss.backward();
+        self.model.backward(&output);
         let backward = clock(&mut now);
         self.optimizer.step(self.model.parameters(), 0.01);
         self.model.update_groups(&output);

@@ -61,7 +61,7 @@ fn steps(arch: Arch, width: i64, batch: i64, direction: Direction) -> Result<(),
         let output = model.forward(&views, 2, step);
         phases[0] = start.elapsed().as_secs_f64();
         optimizer.zero_grad(model.parameters());
-        output.loss.backward();
+        model.backward(&output);
         phases[1] = start.elapsed().as_secs_f64() - phases[0];
         optimizer.step(model.parameters(), 0.01);
         model.update_groups(&output);

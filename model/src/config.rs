@@ -53,6 +53,8 @@ pub struct ModelConfig {
     pub groups: GroupsConfig,
     /// Which views predict which.
     pub direction: Direction,
+    /// Whether a step makes the graph of the online branch part by part.
+    pub accumulate: Accumulate,
     /// Whether targets pass through a momentum copy of the predictor, too (the paper is said to draw one;
     /// the known re-implementation leaves it out).
     pub momentum_predictor: bool,
@@ -67,6 +69,7 @@ impl Default for ModelConfig {
             dim: 128,
             groups: GroupsConfig::default(),
             direction: Direction::Both,
+            accumulate: Accumulate::Off,
             momentum_predictor: false,
         }
     }
@@ -193,6 +196,18 @@ pub enum Direction {
     Both,
     /// One large view is the target, another one with each step; about half the cost.
     Alternate,
+}
+
+/// How much of the online branch's graph a step holds at once. Whatever is left out of it is computed a second time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accumulate {
+    /// All of it.
+    Off,
+    /// That of the views of one size; the gradients are those of `Off`.
+    Resolution,
+    /// That of one view. Batch norms then take the statistics of each view by itself.
+    View,
 }
 
 named!(Direction { "both" => Direction::Both, "alternate" => Direction::Alternate });

@@ -3,7 +3,7 @@
 //! Notation: v projections, z predictions, t targets' features, G groups `[K, d]`, n(x) = x / |x|.
 //! Everything here is computed in the kind of its inputs, f32 in training whatever the networks compute in.
 
-use tch::{Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::config::{GroupsConfig, GroupsInit};
 use crate::draw::{Domain, Draw};
@@ -28,10 +28,23 @@ pub(crate) fn first(config: &GroupsConfig, dim: i64, seed: u64) -> Tensor {
     })
 }
 
-/// The nearest group by cosine of each row: i64 `[n]`, no gradient.
-pub(crate) fn assign(features: &Tensor, groups: &Tensor) -> Tensor {
-    // The length of a feature does not change which group is nearest, so only the groups are normalised.
-    no_grad(|| features.matmul(&normalize(groups).tr()).argmax(-1, false))
+/// Rows of features whose similarities to all groups are held at once: 64 MiB of them on a GPU; on a CPU what stays in its
+/// cache between the product and the search for the largest.
+pub(crate) fn block_rows(num_groups: i64, device: Device) -> i64 {
+    let elements = if device == Device::Cpu { 1 << 19 } else { 1 << 24 };
+    (elements / num_groups).max(1)
+}
+
+/// The nearest group by cosine of each row: i64 `[n]`, no gradient. `directions` are the groups at unit length; the
+/// length of a feature does not change which of them is nearest.
+pub(crate) fn assign(features: &Tensor, directions: &Tensor) -> Tensor {
+    no_grad(|| {
+        let blocks = features.split(block_rows(directions.size()[0], features.device()), 0);
+        let directions = directions.tr();
+        let nearest: Vec<_> =
+            blocks.iter().map(|block| block.matmul(&directions).argmax(-1, false)).collect();
+        Tensor::cat(&nearest, 0)
+    })
 }
 
 /// Groups after an update.

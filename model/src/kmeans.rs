@@ -15,10 +15,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use crate::draw::{Domain, Draw};
 use crate::error::ModelError;
-use crate::groups::{lengths, normalize};
-
-/// Similarities held at once while assigning: 64 MiB.
-const BLOCK_ELEMENTS: i64 = 1 << 24;
+use crate::groups::{block_rows, lengths, normalize};
 
 /// The k-means++ start looks at no more than this many features per group; the passes look at all.
 const START_POINTS_PER_GROUP: i64 = 16;
@@ -61,7 +58,7 @@ impl Default for KMeansSettings {
 pub enum KMeansDistance {
     /// Angles: features and centroids are scaled to unit length.
     Spherical,
-    /// Distances between the features as they are; only the last centroids are scaled to unit length.
+    /// Distances between the features as they are; only the groups made from the centroids are scaled to unit length.
     Euclidean,
 }
 
@@ -98,7 +95,7 @@ pub struct ResetReport {
     pub num_reseeded: i64,
 }
 
-/// Clusters `features` `[n, d]`: unit-length centroids `[num_groups, d]` and a report.
+/// Clusters `features` `[n, d]`: centroids `[num_groups, d]`, of unit length with spherical distance, and a report.
 ///
 /// # Errors
 /// [`ModelError::TooFewFeatures`], [`ModelError::NotFinite`], and [`ModelError::Config`] for settings below 1.
@@ -141,7 +138,7 @@ fn sample(points: &Tensor, most: i64, draw: &mut Draw) -> Tensor {
     points.index_select(0, &Tensor::from_slice(&rows).to_device(points.device()))
 }
 
-/// Passes of assigning and averaging until nothing moves; unit-length centroids.
+/// Passes of assigning and averaging until nothing moves.
 pub(crate) fn lloyd(
     points: &Tensor,
     mut centroids: Tensor,
@@ -193,8 +190,8 @@ pub(crate) fn lloyd(
             break;
         }
     }
-    let centroids = normalize(&centroids);
-    let cosines = (normalize(points) * centroids.index_select(0, &nearest)).sum(Kind::Double);
+    let directions = normalize(&centroids);
+    let cosines = (normalize(points) * directions.index_select(0, &nearest)).sum(Kind::Double);
     report.mean_cosine = cosines.double_value(&[]) / report.num_clustered as f64;
     (centroids, report)
 }
@@ -235,7 +232,7 @@ impl KMeansDistance {
 
     /// Score of and index of the nearest centroid of every point.
     fn assign(self, points: &Tensor, centroids: &Tensor) -> (Tensor, Tensor) {
-        let rows = (BLOCK_ELEMENTS / centroids.size()[0]).max(1);
+        let rows = block_rows(centroids.size()[0], points.device());
         let offsets = (self == Self::Euclidean).then(|| -half_squares(centroids));
         let (scores, nearest): (Vec<_>, Vec<_>) = points
             .split(rows, 0)
@@ -307,9 +304,15 @@ fn plus_plus(points: &Tensor, num_groups: i64, draw: &mut Draw) -> Tensor {
     let total = points.size()[0];
     let num_candidates = 2 + (num_groups as f64).ln() as i64;
 
+    let squares = half_squares(&points);
+    // Half the squared distances of all points from each of `centroids`, a row for each.
+    let away = |centroids: &Tensor| {
+        let products = centroids.matmul(&points.tr());
+        (half_squares(centroids).unsqueeze(1) + &squares - products).clamp_min(0.0)
+    };
     let first = Tensor::from_slice(&[draw.below(total as u64) as i64]).to_device(device);
     let mut chosen = vec![points.index_select(0, &first)];
-    let mut distances = away(&points, &chosen[0]).squeeze_dim(1);
+    let mut distances = away(&chosen[0]).squeeze_dim(0);
     for _ in 1..num_groups {
         let cumulated = distances.cumsum(0, Kind::Double);
         let odds: Vec<f64> = (0..num_candidates).map(|_| draw.unit()).collect();
@@ -318,18 +321,12 @@ fn plus_plus(points: &Tensor, num_groups: i64, draw: &mut Draw) -> Tensor {
             .searchsorted(&cumulated, false, true, "right", None::<Tensor>)
             .clamp_max(total - 1);
         let candidates = points.index_select(0, &rows);
-        let left = away(&points, &candidates).minimum(&distances.unsqueeze(1));
-        let best = left.sum_dim_intlist([0i64].as_slice(), true, Kind::Double).argmin(-1, false);
-        distances = left.index_select(1, &best).squeeze_dim(1);
+        let left = away(&candidates).minimum(&distances);
+        let best = left.sum_dim_intlist([1i64].as_slice(), false, Kind::Double).argmin(-1, true);
+        distances = left.index_select(0, &best).squeeze_dim(0);
         chosen.push(candidates.index_select(0, &best));
     }
     Tensor::cat(&chosen, 0)
-}
-
-/// Half the squared distances: `[n, d]` and `[m, d]` to `[n, m]`.
-fn away(points: &Tensor, centroids: &Tensor) -> Tensor {
-    let offsets = -half_squares(centroids);
-    (half_squares(points).unsqueeze(1) - points.linear(centroids, Some(&offsets))).clamp_min(0.0)
 }
 
 #[cfg(test)]

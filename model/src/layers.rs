@@ -19,6 +19,8 @@ pub(crate) enum Mode {
     Train,
     /// As `Train`, and residual branches are dropped as this key draws it, where the encoder has drop path.
     Drop(DropKey),
+    /// As `Drop`, once more for the same views: the running statistics have seen them and stay.
+    Again(DropKey),
     /// Batch norms use the running statistics.
     Eval,
 }
@@ -101,7 +103,8 @@ impl BatchNorm {
 
     pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
         let train = mode != Mode::Eval;
-        if train {
+        let again = matches!(mode, Mode::Again(_));
+        if train && !again {
             self.num_batches.set(self.num_batches.get() + 1);
         }
         let (weight, bias) = match &self.affine {
@@ -111,8 +114,8 @@ impl BatchNorm {
         x.batch_norm(
             weight,
             bias,
-            Some(&self.running_mean),
-            Some(&self.running_var),
+            (!again).then_some(&self.running_mean),
+            (!again).then_some(&self.running_var),
             train,
             BN_MOMENTUM,
             BN_EPS,

@@ -57,7 +57,9 @@ mod tensors;
 mod torch;
 
 pub use backbone::{Backbone, LinearHead};
-pub use config::{Arch, Direction, EncoderConfig, GroupsConfig, GroupsInit, ModelConfig, Stem};
+pub use config::{
+    Accumulate, Arch, Direction, EncoderConfig, GroupsConfig, GroupsInit, ModelConfig, Stem,
+};
 pub use error::ModelError;
 pub use guard::guard;
 pub use kmeans::{KMeansDistance, KMeansInit, KMeansSettings, ResetReport};

@@ -8,7 +8,8 @@ use crate::pairing::Pairing;
 
 /// `n(z) . n(G') / tau`: predictions `[n, d]` to logits `[n, K]`.
 pub(crate) fn logits(predictions: &Tensor, updated: &Tensor, config: &GroupsConfig) -> Tensor {
-    normalize(predictions).matmul(&normalize(updated).tr()) / config.temperature
+    // Divided here, not below: `[n, d]` is small beside `[n, K]`.
+    (normalize(predictions) / config.temperature).matmul(&normalize(updated).tr())
 }
 
 /// Mean over all pairs (p, q) of the cross entropy of view p's logits with view q's target group.

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::backbone::load_pretrained;
 use crate::branch::Branch;
-use crate::config::ModelConfig;
+use crate::config::{Accumulate, ModelConfig};
 use crate::encoder::DropKey;
 use crate::error::ModelError;
 use crate::guard::guard;
@@ -20,6 +20,8 @@ use crate::parameter::Parameter;
 use crate::stats::GroupStats;
 use crate::torch::Autocast;
 use crate::{groups, loss, tensors};
+
+mod accumulate;
 
 const ONLINE: &str = "online.";
 const MOMENTUM: &str = "momentum.";
@@ -39,7 +41,7 @@ pub enum Precision {
 
 /// Online branch, momentum branch and groups.
 ///
-/// One step is: [`forward`](Self::forward), backward of the loss and optimiser step by the caller,
+/// One step is: [`forward`](Self::forward), [`backward`](Self::backward), optimiser step by the caller,
 /// [`update_groups`](Self::update_groups), [`update_momentum`](Self::update_momentum).
 #[derive(Debug)]
 pub struct SmogModel {
@@ -78,12 +80,13 @@ impl EncoderBranch {
 /// What one forward pass gives.
 #[derive(Debug)]
 pub struct StepOutput {
-    /// The loss, a scalar with a graph behind it.
+    /// The loss, a scalar with a graph behind it: see [`SmogModel::backward`].
     pub loss: Tensor,
     /// Figures about the groups, computed when read.
     pub group_stats: GroupStats,
     /// Detached online projections of the large views, `[n * B, dim]`, not normalised: what the memory takes.
     pub projections: Tensor,
+    again: Option<accumulate::Again>,
 }
 
 impl SmogModel {
@@ -132,19 +135,20 @@ impl SmogModel {
         let pairing = Pairing::new(self.config.direction, views.len(), num_large, step);
         let settings = &self.config.groups;
 
+        let directions = groups::normalize(&self.groups);
         let targets = no_grad(|| {
             let (_, features) =
                 self.pass(&self.momentum, &select(views, &pairing.targets), |_| Mode::Train);
-            groups::assign(&features, &self.groups)
+            groups::assign(&features, &directions)
         });
-        let seed = self.seed;
-        let drop = |first| Mode::Drop(DropKey { seed, step, view: pairing.online[first] as u32 });
-        let (projections, predictions) =
-            self.pass(&self.online, &select(views, &pairing.online), drop);
+        let key = |&view: &usize| DropKey { seed: self.seed, step, view: view as u32 };
+        let keys = pairing.online.iter().map(key).collect();
+        let (projections, predictions, again) =
+            self.online_pass(&select(views, &pairing.online), keys);
 
         let num_members = pairing.num_members as i64 * views[0].size()[0];
         let members = projections.narrow(0, 0, num_members);
-        let assignment = groups::assign(&members.detach(), &self.groups);
+        let assignment = groups::assign(&members, &directions);
         let update = groups::update(&self.groups, &members, &assignment, settings);
         let logits = loss::logits(&predictions, &update.groups, settings);
         let loss = loss::cross_entropy(&logits, &targets, &pairing);
@@ -162,6 +166,7 @@ impl SmogModel {
                 updated: update.groups.detach(),
             },
             projections,
+            again,
         }
     }
 
@@ -204,7 +209,7 @@ impl SmogModel {
         let num_groups = self.config.groups.count;
         let (centroids, report) =
             kmeans::cluster(&memory.features(), num_groups, settings, seed, step)?;
-        self.groups = centroids;
+        self.groups = groups::normalize(&centroids);
         self.group_counts = self.group_counts.zeros_like();
         Ok(report)
     }
@@ -221,12 +226,13 @@ impl SmogModel {
         views: &[&Tensor],
         mode: impl Fn(usize) -> Mode,
     ) -> (Tensor, Tensor) {
+        let parts = parts(views, self.config.accumulate);
         if self.precision == Precision::F32 {
-            return pass(branch, views, mode);
+            return pass(branch, views, parts, mode);
         }
         let (projections, predictions) = {
             let _autocast = Autocast::bf16(self.device);
-            pass(branch, views, mode)
+            pass(branch, views, parts, mode)
         };
         (projections.to_kind(Kind::Float), predictions.to_kind(Kind::Float))
     }
@@ -298,7 +304,7 @@ impl SmogModel {
     /// Online projections `[B, dim]` and the nearest group of each (i64 `[B]`), in evaluation mode.
     pub fn encode_groups(&self, images: &Tensor) -> (Tensor, Tensor) {
         let projections = no_grad(|| self.online.project(images, Mode::Eval));
-        let nearest = groups::assign(&projections, &self.groups);
+        let nearest = groups::assign(&projections, &groups::normalize(&self.groups));
         (projections, nearest)
     }
 }
@@ -307,17 +313,30 @@ fn select<'a>(views: &'a [Tensor], indices: &[usize]) -> Vec<&'a Tensor> {
     indices.iter().map(|&index| &views[index]).collect()
 }
 
+/// Lengths of the parts of neighbouring views that pass a branch as one batch.
+fn parts(views: &[&Tensor], accumulate: Accumulate) -> Vec<usize> {
+    match accumulate {
+        Accumulate::Off | Accumulate::Resolution => runs(views),
+        Accumulate::View => vec![1; views.len()],
+    }
+}
+
 /// Projections and predictions `[V * B, dim]` of the views, in their order. `mode` of the number of the first view
-/// of each run.
-fn pass(branch: &Branch, views: &[&Tensor], mode: impl Fn(usize) -> Mode) -> (Tensor, Tensor) {
+/// of each part.
+fn pass(
+    branch: &Branch,
+    views: &[&Tensor],
+    parts: Vec<usize>,
+    mode: impl Fn(usize) -> Mode,
+) -> (Tensor, Tensor) {
     let mut rest = views;
     let mut projections = Vec::new();
     let mut predictions = Vec::new();
-    for length in runs(views) {
+    for length in parts {
         let mode = mode(views.len() - rest.len());
-        let (run, later) = rest.split_at(length);
+        let (part, later) = rest.split_at(length);
         rest = later;
-        let projected = branch.project(&join(run), mode);
+        let projected = branch.project(&join(part), mode);
         predictions.push(branch.predict(&projected, mode));
         projections.push(projected);
     }

@@ -217,6 +217,12 @@ impl Timetable {
         (early || steps_since_reset >= every) && remembered >= self.groups
     }
 
+    /// Whether a reset that was due for the first time now must wait for features: said once, since a memory that has
+    /// held enough never holds less.
+    pub fn reset_waits(&self, steps_since_reset: u64, remembered: u64) -> bool {
+        self.reset_every == Some(steps_since_reset) && remembered < self.groups
+    }
+
     /// Whether something with this interval happens after `steps_done` steps.
     pub fn is_due(every: Option<u64>, steps_done: u64) -> bool {
         every.is_some_and(|every| steps_done.is_multiple_of(every))

@@ -153,7 +153,7 @@ impl Session {
                 return Ok(None);
             }
             self.optimizer.zero_grad(self.model.parameters());
-            output.loss.backward();
+            self.model.backward(&output);
             self.optimizer.step(self.model.parameters(), self.timetable.lr(step));
             self.model.update_groups(&output);
             let mut remembered = 0;
@@ -162,6 +162,13 @@ impl Session {
                 remembered = memory.len() as u64;
             }
             self.position.steps_since_reset += 1;
+            if self.timetable.reset_waits(self.position.steps_since_reset, remembered) {
+                tracing::warn!(
+                    "the reset of the groups due now waits: the memory holds {remembered} features, and {} groups need \
+                     as many; raise reset.every, or lower model.groups.count",
+                    self.config.model.groups.count
+                );
+            }
             let is_due = self.timetable.reset_due(
                 self.position.steps_since_reset,
                 self.position.num_resets,

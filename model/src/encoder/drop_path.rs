@@ -34,7 +34,9 @@ impl DropPath {
         device: Device,
     ) -> Self {
         let scales = match mode {
-            Mode::Drop(key) if rate > 0.0 => Some(scales(rate, num_blocks, batch as usize, key)),
+            Mode::Drop(key) | Mode::Again(key) if rate > 0.0 => {
+                Some(scales(rate, num_blocks, batch as usize, key))
+            }
             _ => None,
         };
         // All of them at once: a copy to the device for each branch would make the host wait each time.

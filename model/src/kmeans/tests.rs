@@ -133,7 +133,9 @@ fn euclidean_clusters_tell_lengths_apart_and_spherical_ones_do_not() {
     let with = |distance| KMeansSettings { distance, ..KMeansSettings::default() };
     let (centroids, report) = cluster(&points, 2, &with(KMeansDistance::Euclidean), 0);
     assert_eq!((report.smallest, report.largest), (60, 60));
-    assert!((lengths(&centroids) - 1.0).abs().max().double_value(&[]) < 1e-5);
+    let mut means = Vec::<f32>::try_from(lengths(&centroids)).unwrap();
+    means.sort_by(f32::total_cmp);
+    assert!((means[0] - 1.0).abs() < 0.05 && (means[1] - 9.0).abs() < 0.05, "{means:?}");
     let short = points.narrow(0, 0, 60);
     let long = points.narrow(0, 60, 60);
     let spread = |x: &Tensor| {

@@ -30,8 +30,8 @@ struct Outputs {
 }
 
 fn evaluate(inputs: &Inputs, pairing: &Pairing, settings: &GroupsConfig) -> Outputs {
-    let targets = assign(&inputs.targets, &inputs.groups);
-    let assignment = assign(&inputs.projections, &inputs.groups);
+    let targets = assign(&inputs.targets, &normalize(&inputs.groups));
+    let assignment = assign(&inputs.projections, &normalize(&inputs.groups));
     let updated = update(&inputs.groups, &inputs.projections, &assignment, settings);
     let logits = logits(&inputs.predictions, &updated.groups, settings);
     Outputs {

@@ -64,7 +64,7 @@ fn train_step(
     let views: Vec<_> = views(step, sides).iter().map(|view| view.to_kind(kind)).collect();
     let output = model.forward(&views, 2, step);
     optimizer.zero_grad(model.parameters());
-    output.loss.backward();
+    model.backward(&output);
     optimizer.step(model.parameters(), lr);
     model.update_groups(&output);
     model.update_momentum(0.9);
@@ -252,7 +252,7 @@ fn thirty_steps_on_four_kinds_of_pictures_lower_the_loss() {
         let view = |name: &str| &kinds + pattern(&format!("{name}{step}"), &[16, 3, 8, 8]) * 0.3;
         let output = model.forward(&[view("a"), view("b")], 2, step);
         optimizer.zero_grad(model.parameters());
-        output.loss.backward();
+        model.backward(&output);
         optimizer.step(model.parameters(), 0.05);
         model.update_groups(&output);
         model.update_momentum(0.9);
@@ -269,7 +269,7 @@ fn bf16_changes_little_and_keeps_groups_loss_and_weights_in_f32() {
         let mut model = SmogModel::new(&small(), 1, Device::Cpu).unwrap();
         model.set_precision(precision);
         let output = model.forward(&views(0, &[16, 16, 8]), 2, 0);
-        output.loss.backward();
+        model.backward(&output);
         model.update_groups(&output);
         for tensor in [&output.loss, &output.projections, model.groups()] {
             assert_eq!(tensor.kind(), Kind::Float);

@@ -74,6 +74,14 @@ fn too_many_groups_and_resets_that_never_come_are_mentioned() {
 }
 
 #[test]
+fn a_reset_that_must_wait_is_said_once() {
+    let timetable = Timetable::new(&with(&["reset.every=\"8 steps\""]), 3000).unwrap();
+    let waits = |remembered| (1..30).filter(|&n| timetable.reset_waits(n, remembered)).count();
+    assert_eq!((waits(39), waits(40)), (1, 0), "40 groups");
+    assert!(timetable.reset_waits(8, 39) && !timetable.reset_due(8, 1, 39));
+}
+
+#[test]
 fn the_learning_rate_follows_the_batch() {
     let lr = |sets: &[&str]| Timetable::new(&with(sets), 3000).unwrap().peak_lr;
     assert_eq!(lr(&["run.batch_size=256", "schedule.lr_per_256=0.5"]), 0.5);
