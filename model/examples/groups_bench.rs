@@ -44,7 +44,8 @@ fn clustering(path: &str, groups: i64, distance: &str, out: &str) -> Result<(), 
         .find_map(|(name, tensor)| (name == "features").then_some(tensor))
         .ok_or_else(|| format!("{path} holds no tensor \"features\""))?;
     let distance = serde_json::from_value(serde_json::Value::String(distance.to_owned()))?;
-    let settings = KMeansSettings { distance, ..KMeansSettings::default() };
+    // As many passes as scikit-learn's default allows, and its rule to stop before; the default of resets is 20.
+    let settings = KMeansSettings { distance, passes: 300, ..KMeansSettings::default() };
     for line in std::io::stdin().lock().lines() {
         let seed = line?.trim().parse()?;
         let start = Instant::now();
