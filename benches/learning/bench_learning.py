@@ -82,7 +82,7 @@ class Bench:
             call(command, log=run.with_suffix(".log"), env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})
             (run / "finished").touch()
         points = []
-        for folder in sorted((run / "checkpoints").iterdir()):
+        for folder in sorted((run / "checkpoints").glob("step-*")):
             state = json.loads((folder / "state.json").read_text())
             points.append((state["trained_seconds"], state["step"]))
         return points
