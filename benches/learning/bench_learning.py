@@ -181,7 +181,7 @@ def figures_and_report(args, arguments, curves, counts, untrained) -> int:
         "# What is learnt in the same time: smog and lightly's SMoG",
         "",
         f"{date}, commit {machine.commit(CLONE)}; {machine.processor()}, {args.threads} threads; "
-        f"`bench_learning.py {' '.join(word for word in arguments if not word.startswith('/'))}`.",
+        f"--minutes {args.minutes:g} --seeds {args.seeds}.",
         "",
         f"CIFAR-10, ResNet-18 of width {args.width} with the stem for small pictures, batch {args.batch_size}, the same "
         "wall-clock time on the same cores. k-NN top-1 on the 10,000 test pictures, bank the 50,000 training pictures "
