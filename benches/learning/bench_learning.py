@@ -19,10 +19,8 @@ from pathlib import Path
 
 CLONE = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(CLONE / "scripts"), str(CLONE / "benches/peers")]
-import setup  # noqa: E402
-
-REQUIREMENTS = HERE.parent / "lightly/requirements.txt"
+sys.path.insert(0, str(HERE.parent / "lightly"))
+import beside  # noqa: E402
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -114,7 +112,7 @@ class Bench:
 
 def main(arguments: list[str]) -> int:
     args = parse(arguments)
-    python = setup.make_venv(setup.cache_root(dict(os.environ)), "lightly", REQUIREMENTS)
+    python = beside.environment()
     if Path(sys.executable).resolve() != python.resolve() or sys.prefix != str(python.parents[1]):
         return subprocess.run([python, "-B", __file__, *arguments]).returncode
     import knn
