@@ -14,7 +14,7 @@ help:
 	@echo "make test-interop  shards, encoders and features read by the Python world, its files by us (2.5 GB)"
 	@echo "make loom          run the ring of slots through every order of events"
 	@echo "make sanitize      run ring and stream under Miri, sanitizers and valgrind, as far as they are there"
-	@echo "make soak          run the stream for 10,000 steps, and hold a watch to its endings"
+	@echo "make soak          run the stream for 10,000 steps, and hold a watch to its endings; the largest encoder"
 	@echo "make fuzz          run each fuzz target for SECONDS=60; TARGETS=\"png webp\" chooses"
 	@echo "make sanitize-decoders  decode odd, damaged and hostile images under AddressSanitizer"
 	@echo "make build         build smog-tools and smog-trainer (release)"
@@ -58,6 +58,7 @@ soak: export RUST_BACKTRACE = 0
 soak:
 	$(CARGO) test --workspace --test stream -- --ignored --nocapture --test-threads=1 \
 	    soak:: faults:: peak::
+	$(CARGO) test --workspace --lib -- --ignored --nocapture features_of_resnet50_of_four_times_the_width
 
 SECONDS ?= 60
 TARGETS ?=

@@ -135,7 +135,7 @@ fn features_of_deep_and_wide_networks_are_those_of_torchvision_s_with_all_widths
 }
 
 #[test]
-#[ignore = "375 million weights: 2 GB of memory and many seconds"]
+#[ignore = "375 million weights, 2 GB of memory and many seconds: make soak"]
 fn features_of_resnet50_of_four_times_the_width_are_those_of_torchvision_s() {
     check_wide(|case| case.arch == Arch::Resnet50 && case.width == 256);
 }

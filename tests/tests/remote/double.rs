@@ -25,6 +25,23 @@ struct State {
     log: Vec<String>,
 }
 
+impl State {
+    /// Puts the parts together that a list names, each behind `mark`.
+    fn assemble(&mut self, path: String, mark: &str, list: &[u8]) {
+        let list = String::from_utf8_lossy(list);
+        let mut object = Vec::new();
+        for item in list.split(mark).skip(1) {
+            let name = item.split('<').next().unwrap_or_default().to_owned();
+            let found = self.parts.remove(&(path.clone(), name));
+            if found.is_none() {
+                self.complaints.push(format!("{path}: a part that was not put: {item}"));
+            }
+            object.extend(found.unwrap_or_default());
+        }
+        self.objects.insert(path, object);
+    }
+}
+
 /// The stand-in. Its threads end with the process.
 pub(crate) struct Double {
     pub(crate) address: SocketAddr,
@@ -176,17 +193,7 @@ fn answer(kind: Kind, state: &mut State, request: &Request) -> Answer {
         }
         (Kind::Azure, "PUT", ["comp"]) => {
             expect(request.query["comp"] == "blocklist", "comp is not blocklist");
-            let list = String::from_utf8_lossy(&request.body).into_owned();
-            let mut object = Vec::new();
-            for item in list.split("<Uncommitted>").skip(1) {
-                let id = item.split('<').next().unwrap_or_default().to_owned();
-                let found = state.parts.remove(&(path.clone(), id));
-                if found.is_none() {
-                    state.complaints.push(format!("{path}: a block that was not put: {item}"));
-                }
-                object.extend(found.unwrap_or_default());
-            }
-            state.objects.insert(path, object);
+            state.assemble(path, "<Uncommitted>", &request.body);
             created("")
         }
         (Kind::Azure, "POST", ["comp", "restype"]) => {
@@ -219,17 +226,7 @@ fn answer(kind: Kind, state: &mut State, request: &Request) -> Answer {
             fine("")
         }
         (Kind::Google, "POST", ["uploadId"]) => {
-            let list = String::from_utf8_lossy(&request.body).into_owned();
-            let mut object = Vec::new();
-            for item in list.split("<PartNumber>").skip(1) {
-                let number = item.split('<').next().unwrap_or_default().to_owned();
-                let found = state.parts.remove(&(path.clone(), number));
-                if found.is_none() {
-                    state.complaints.push(format!("{path}: a part that was not put: {item}"));
-                }
-                object.extend(found.unwrap_or_default());
-            }
-            state.objects.insert(path, object);
+            state.assemble(path, "<PartNumber>", &request.body);
             fine(
                 "<CompleteMultipartUploadResult><ETag>\"1\"</ETag></CompleteMultipartUploadResult>",
             )
