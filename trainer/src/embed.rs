@@ -58,60 +58,47 @@ pub fn write_features(
         .set_key_value_metadata(Some(metadata(file, &*source)))
         .build();
     let mut num_rows = 0;
-    let mut failure = None;
-    let done = replace(file.path, |temporary| {
-        let write = || -> Result<()> {
-            let mut writer =
-                ArrowWriter::try_new(File::create(temporary)?, schema.clone(), Some(properties))?;
-            let mut num_done = 0;
-            stream.for_each(source, |batch| {
-                let num_valid = batch.num_valid();
-                let features = smog_model::guard(|| {
-                    backbone.encode(&normalizer.view(batch, 0)).to_device(Device::Cpu)
-                })?;
-                // A sample that stands in for one that cannot be decoded has its own row already.
-                let rows: Vec<usize> =
-                    (0..num_valid).filter(|&row| batch.keys()[row].attempt == 0).collect();
-                let index: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-                let values = smog_model::guard(|| -> Result<Vec<f32>> {
-                    let chosen = features.index_select(0, &tch::Tensor::from_slice(&index));
-                    Ok(Vec::try_from(chosen.to_kind(Kind::Float).contiguous().view(-1))?)
-                })??;
-                let samples: UInt32Array =
-                    rows.iter().map(|&row| Some(batch.keys()[row].sample.0)).collect();
-                let labels: Int64Array = rows
-                    .iter()
-                    .map(|&row| Some(batch.labels()[row]).filter(|&label| label >= 0))
-                    .collect();
-                let features = FixedSizeListArray::try_new(
-                    item.clone(),
-                    dim as i32,
-                    Arc::new(Float32Array::from(values)),
-                    None,
-                )?;
-                let columns: Vec<arrow::array::ArrayRef> =
-                    vec![Arc::new(samples), Arc::new(labels), Arc::new(features)];
-                writer.write(&RecordBatch::try_new(schema.clone(), columns)?)?;
-                num_rows += rows.len() as u64;
-                num_done += num_valid as u64;
-                progress(num_done);
-                Ok(true)
+    replace(file.path, |temporary| -> Result<()> {
+        let mut writer =
+            ArrowWriter::try_new(File::create(temporary)?, schema.clone(), Some(properties))?;
+        let mut num_done = 0;
+        stream.for_each(source, |batch| {
+            let num_valid = batch.num_valid();
+            let features = smog_model::guard(|| {
+                backbone.encode(&normalizer.view(batch, 0)).to_device(Device::Cpu)
             })?;
-            writer.close()?;
-            Ok(())
-        };
-        write().map_err(|error| {
-            failure = Some(error);
-            crate::checkpoint::CheckpointError::Tensors {
-                path: file.path.to_owned(),
-                problem: "the features were not written".to_owned(),
-            }
-        })
-    });
-    match failure {
-        Some(error) => Err(error),
-        None => Ok(done.map(|()| num_rows)?),
-    }
+            // A sample that stands in for one that cannot be decoded has its own row already.
+            let rows: Vec<usize> =
+                (0..num_valid).filter(|&row| batch.keys()[row].attempt == 0).collect();
+            let index: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+            let values = smog_model::guard(|| -> Result<Vec<f32>> {
+                let chosen = features.index_select(0, &tch::Tensor::from_slice(&index));
+                Ok(Vec::try_from(chosen.to_kind(Kind::Float).contiguous().view(-1))?)
+            })??;
+            let samples: UInt32Array =
+                rows.iter().map(|&row| Some(batch.keys()[row].sample.0)).collect();
+            let labels: Int64Array = rows
+                .iter()
+                .map(|&row| Some(batch.labels()[row]).filter(|&label| label >= 0))
+                .collect();
+            let features = FixedSizeListArray::try_new(
+                item.clone(),
+                dim as i32,
+                Arc::new(Float32Array::from(values)),
+                None,
+            )?;
+            let columns: Vec<arrow::array::ArrayRef> =
+                vec![Arc::new(samples), Arc::new(labels), Arc::new(features)];
+            writer.write(&RecordBatch::try_new(schema.clone(), columns)?)?;
+            num_rows += rows.len() as u64;
+            num_done += num_valid as u64;
+            progress(num_done);
+            Ok(true)
+        })?;
+        writer.close()?;
+        Ok(())
+    })?;
+    Ok(num_rows)
 }
 
 fn metadata(file: &FeatureFile<'_>, source: &dyn Source) -> Vec<KeyValue> {

@@ -14,7 +14,7 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::Store;
+use crate::checkpoint::{Store, replace, write_synced};
 use crate::error::TrainError;
 use crate::settings::{RawConfig, RunConfig};
 
@@ -71,9 +71,9 @@ impl RunFolder {
     /// # Errors
     /// If the disk refuses.
     pub fn store(&self, config: &RunConfig) -> Result<(), TrainError> {
-        let (temporary, target) = (self.path.join(".config.toml"), self.path.join(CONFIG_FILE));
-        crate::checkpoint::write_synced(&temporary, config.to_toml().as_bytes())?;
-        fs::rename(&temporary, &target).map_err(TrainError::io("write", &target))
+        replace(&self.path.join(CONFIG_FILE), |temporary| {
+            Ok(write_synced(temporary, config.to_toml().as_bytes())?)
+        })
     }
 
     /// The folder.

@@ -182,11 +182,9 @@ impl Store {
     }
 
     fn point_to(&self, name: &str) -> Result<(), CheckpointError> {
-        let (temporary, target) =
-            (self.dir.join(format!("{TEMPORARY_PREFIX}{LATEST_FILE}")), self.dir.join(LATEST_FILE));
-        write_synced(&temporary, format!("{name}\n").as_bytes())?;
-        fs::rename(&temporary, &target).map_err(CheckpointError::io("rename", &temporary))?;
-        sync_dir(&self.dir)
+        replace(&self.dir.join(LATEST_FILE), |temporary| {
+            write_synced(temporary, format!("{name}\n").as_bytes())
+        })
     }
 
     /// Deletes all but the newest, never `current`, and what killed runs left behind.
@@ -226,10 +224,10 @@ pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), CheckpointEr
 }
 
 /// Writes a file by `write` under a temporary name beside `path`, then puts it in place: whole, or not at all.
-pub(crate) fn replace(
+pub(crate) fn replace<E: From<CheckpointError>>(
     path: &Path,
-    write: impl FnOnce(&Path) -> Result<(), CheckpointError>,
-) -> Result<(), CheckpointError> {
+    write: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!("{TEMPORARY_PREFIX}{name}"));
     let done = write(&temporary).and_then(|()| {
@@ -237,15 +235,17 @@ pub(crate) fn replace(
             .and_then(|file| file.sync_all())
             .and_then(|()| fs::rename(&temporary, path))
             .map_err(CheckpointError::io("write", path))
+            .map_err(E::from)
     });
     if done.is_err() {
         let _ = fs::remove_file(&temporary);
         return done;
     }
     match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => sync_dir(parent),
-        None => sync_dir(Path::new(".")),
+        Some(parent) => sync_dir(parent)?,
+        None => sync_dir(Path::new("."))?,
     }
+    Ok(())
 }
 
 fn sync_dir(path: &Path) -> Result<(), CheckpointError> {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use smog_pipeline::sample::RowGroupId;
-use smog_pipeline::source::{Source, SubsetSource};
+use smog_pipeline::source::Source;
 
 use super::holdout;
 use super::knn::KnnData;
+use super::subset;
 
 /// Two labelled splits.
 #[derive(Clone)]
@@ -48,9 +49,7 @@ impl Splits {
 
 fn chosen(whole: &Arc<dyn Source>, samples: Vec<i64>) -> Result<Arc<dyn Source>> {
     let samples: Vec<u32> = samples.into_iter().map(|sample| sample as u32).collect();
-    let source = SubsetSource::new(whole.clone(), &samples)
-        .map_err(|sample| anyhow::anyhow!("there is no sample {sample}"))?;
-    Ok(Arc::new(source))
+    subset::open(whole, &samples)
 }
 
 /// Label of every sample.

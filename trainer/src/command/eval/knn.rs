@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use smog_trainer::error::TrainError;
 use smog_trainer::eval::EvalStream;
 use smog_trainer::eval::knn::{KnnResult, Metric};
 use smog_trainer::images::Normalizer;
@@ -13,7 +12,7 @@ use smog_trainer::progress::EvalProgress;
 use smog_trainer::settings::RunConfig;
 use smog_trainer::signals::StopRequest;
 
-use super::{Subject, write};
+use super::{Subject, labelled, write};
 
 /// Largest side of the pictures whose raw pixels are compared.
 const PIXEL_SIDE: u32 = 32;
@@ -97,16 +96,7 @@ pub(super) fn run(args: &KnnArgs) -> Result<()> {
         };
         let (config, backbone, step) = (&trained.config, &trained.backbone, trained.about.step);
         let (data, path) = args.subject.data(config)?;
-        let bank = args.train_split.as_ref().unwrap_or(&config.eval.train_split);
-        let test_splits = args
-            .test_split
-            .as_ref()
-            .map_or_else(|| config.eval.test_splits.clone(), |split| vec![split.clone()]);
-        if let Some(split) = &args.test_split {
-            // Asked for by name, so it must be there; only the settings' list is a choice.
-            data.open(split).map_err(TrainError::from)?;
-        }
-        let knn = data.knn(bank, &test_splits).map_err(TrainError::from)?;
+        let knn = labelled(&data, config, args.train_split.as_deref(), args.test_split.as_deref())?;
         let start = Instant::now();
         let mut progress = EvalProgress::new(knn.num_samples());
         let stream = EvalStream::new(config).resumable(&trained.results, &trained.identity, &stop);

@@ -15,6 +15,7 @@ use serde::Serialize;
 use smog_model::EncoderBranch;
 use smog_trainer::data::{DataError, DataSet};
 use smog_trainer::error::TrainError;
+use smog_trainer::eval::knn::KnnData;
 use smog_trainer::export::write_text;
 use smog_trainer::progress::ShardingProgress;
 use smog_trainer::settings::RunConfig;
@@ -109,6 +110,20 @@ impl Subject {
         let path = path.ok_or(DataError::NotGiven)?;
         Ok((DataSet::find(&path, &config.data.remote(), &ShardingProgress::new())?, path))
     }
+}
+
+/// The labelled splits: those asked for, or else those of the settings.
+fn labelled(
+    data: &DataSet,
+    config: &RunConfig,
+    train: Option<&str>,
+    test: Option<&str>,
+) -> Result<KnnData, TrainError> {
+    let train = train.unwrap_or(&config.eval.train_split);
+    let Some(test) = test else { return Ok(data.knn(train, &config.eval.test_splits)?) };
+    // Asked for by name, so it must be there; only the settings' list is a choice.
+    data.open(test)?;
+    Ok(data.knn(train, &[test.to_owned()])?)
 }
 
 /// Writes a result as JSON, whole or not at all.

@@ -6,13 +6,12 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 use smog_trainer::data::DataSet;
-use smog_trainer::error::TrainError;
 use smog_trainer::eval::splits::Splits;
 use smog_trainer::eval::supervised::{Ended, Job, Protocol, Report, Score, TrainingFigures};
 use smog_trainer::settings::RunConfig;
 use smog_trainer::signals::StopRequest;
 
-use super::write;
+use super::{labelled, write};
 
 /// Flags of both commands.
 #[derive(clap::Args)]
@@ -40,16 +39,8 @@ pub(super) struct Options {
 impl Options {
     /// The labelled splits.
     pub(super) fn splits(&self, data: &DataSet, config: &RunConfig) -> Result<Splits> {
-        let train = self.train_split.as_ref().unwrap_or(&config.eval.train_split);
-        let tests = self
-            .test_split
-            .as_ref()
-            .map_or_else(|| config.eval.test_splits.clone(), |split| vec![split.clone()]);
-        if let Some(split) = &self.test_split {
-            // Asked for by name, so it must be there; only the settings' list is a choice.
-            data.open(split).map_err(TrainError::from)?;
-        }
-        Splits::new(&data.knn(train, &tests).map_err(TrainError::from)?)
+        let (train, test) = (self.train_split.as_deref(), self.test_split.as_deref());
+        Splits::new(&labelled(data, config, train, test)?)
     }
 
     /// The protocol with what was asked for; its name then says that it is not the published one.
