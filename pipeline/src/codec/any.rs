@@ -49,8 +49,7 @@ pub(super) trait JpegBackend: Send {
 /// refuses it*. A GPU renderer that refuses more has to hand those images to it.
 ///
 /// Whatever `kind` says, libjpeg-turbo decodes what has to be filled in, and what the other libraries are known to
-/// show otherwise or not at all: an image looks the same with each of them, but for the rounding of subsampled
-/// colour.
+/// show otherwise or not at all: an image looks the same with each of them, within 2 levels.
 ///
 /// Where only a part of an image is asked for, libjpeg-turbo reads no further than that part's last row, so
 /// damage below it goes unseen: the sample is bad if and only if the reference decoder refuses *the part that

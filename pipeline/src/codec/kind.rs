@@ -19,9 +19,9 @@ pub enum DecoderKind {
     /// libjpeg-turbo; the reference: a sample is bad if and only if this one refuses it.
     #[serde(rename = "turbojpeg")]
     TurboJpeg,
-    /// zune-jpeg, Rust, one thread. See docs/IMAGES.md for what it leaves to libjpeg-turbo.
+    /// zune-jpeg, Rust, one thread, for grey and 4:4:4; libjpeg-turbo for all others.
     ZuneJpeg,
-    /// jpeg-decoder, Rust, with an own pool of one thread.
+    /// jpeg-decoder, Rust, with an own pool of one thread, for grey and 4:4:4; libjpeg-turbo for all others.
     JpegDecoder,
 }
 
@@ -29,21 +29,19 @@ impl DecoderKind {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Baseline, Self::TurboJpeg, Self::ZuneJpeg, Self::JpegDecoder];
 
-    /// Whether the library shows a JPEG as libjpeg-turbo does. What it does not is given to libjpeg-turbo.
+    /// Whether the library shows a JPEG as libjpeg-turbo does, within 2 levels. What it does not is given to libjpeg-turbo.
     pub(super) fn takes(self, header: &JpegHeader) -> bool {
+        // Both round the interpolation of subsampled colour in their own way, up to 8 levels off (docs/IMAGES.md).
         let subsampled = !matches!(header.subsampling, Subsampling::None | Subsampling::S444);
-        // libjpeg-turbo does not interpolate colour of one or two columns; the others do.
-        let small = subsampled && header.width.min(header.height) < 16;
         match self {
             // The first sees more of a file before it knows.
             Self::Baseline | Self::TurboJpeg => true,
-            // 0.5.15 decodes these to noise and does not say so (a mean error of 100 levels).
+            // zune-jpeg 0.5.15 decodes components one after another to noise and does not say so.
             Self::ZuneJpeg => {
-                let odd = matches!(header.subsampling, Subsampling::S410 | Subsampling::Other);
                 let apart = header.several_scans && !header.progressive;
-                !small && !odd && !apart && header.tables
+                !subsampled && !apart && header.tables
             }
-            Self::JpegDecoder => !small && header.tables,
+            Self::JpegDecoder => !subsampled && header.tables,
         }
     }
 
