@@ -5,8 +5,10 @@
 
 Each side reads the same safetensors file and clusters it once with each seed, by turns, on the same number of threads:
 scikit-learn's KMeans with its defaults and n_init=1, ours with as many passes. Both sets of centroids are judged
-by the same code: each feature joins its nearest centroid, and the inertia is taken to the means of these clusters. The
-Python environment is that of benches/lightly unless --python names one.
+by the same code: each feature joins its nearest centroid, and the inertia is taken to the means of these clusters. In the
+spherical cases centroids are scaled to unit length first, as the reset does with both, and the inertia is taken to the
+directions of the means: scikit-learn has no k-means for that, and lightly resets its groups by this one.
+The Python environment is that of benches/lightly unless --python names one.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ def clustering(program: Path, python: str, case: tuple[str, str, int, int], thre
     with (
         Side(program, "kmeans", features, groups, distance, threads, ours_out) as ours,
         Side(*judge_and_peer, "cluster", features, groups, threads, theirs_out) as theirs,
-        Side(*judge_and_peer, "judge", features) as judge,
+        Side(*judge_and_peer, "judge", features, distance) as judge,
     ):
         for seed in range(rounds):
             for side, process, out in (("theirs", theirs, theirs_out), ("ours", ours, ours_out)):

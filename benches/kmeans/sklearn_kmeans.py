@@ -2,7 +2,8 @@
 
     make FILE DISTANCE COUNT          a safetensors file of `features` [COUNT, 128]
     cluster FILE GROUPS THREADS OUT   for each line on standard input, a seed: writes `centroids` to OUT
-    judge FILE                        for each line, a file of `centroids`: their inertia
+    judge FILE DISTANCE               for each line, a file of `centroids`: their inertia by that distance. For
+                                      "spherical" centroids and features count by direction, as groups do
 """
 
 import json
@@ -45,18 +46,25 @@ def cluster(path, groups, threads, out):
             answer({"seconds": time.perf_counter() - start, "passes": found.n_iter_}, {"centroids": found.cluster_centers_}, out)
 
 
-def judge(path):
+def judge(path, distance):
+    spherical = distance == "spherical"
     features = load_file(path)["features"]
     squares = np.einsum("ij,ij->", features, features, dtype=np.float64)
     for line in sys.stdin:
         centroids = load_file(line.strip())["centroids"].astype(np.float32)
+        if spherical:
+            centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
         offsets = 0.5 * (centroids**2).sum(1)
         nearest = np.concatenate([(block @ centroids.T - offsets).argmax(1) for block in np.array_split(features, 64)])
         counts = np.bincount(nearest, minlength=len(centroids))
         sums = np.zeros(centroids.shape)
         np.add.at(sums, nearest, features)
-        # Sum over a cluster of |x - mean|^2 = sum of |x|^2 - |sum of x|^2 / members.
-        inertia = squares - ((sums**2).sum(1) / np.maximum(counts, 1)).sum()
+        if spherical:
+            # Sum over a cluster of |x - u|^2 = 2 members - 2 |sum of x|, u the direction of the sum.
+            inertia = 2 * len(features) - 2 * np.linalg.norm(sums, axis=1).sum()
+        else:
+            # Sum over a cluster of |x - mean|^2 = sum of |x|^2 - |sum of x|^2 / members.
+            inertia = squares - ((sums**2).sum(1) / np.maximum(counts, 1)).sum()
         answer({"inertia": inertia})
 
 

@@ -159,3 +159,17 @@ fn a_tolerance_ends_the_passes_sooner() {
     assert!(passes(0.0) > passes(0.05));
     assert_eq!(passes(1e9), 2);
 }
+
+#[test]
+fn features_without_spread_give_whole_centroids_in_both_distances() {
+    let alike = Tensor::ones([40, 6], (Kind::Float, Device::Cpu)) * 3.0;
+    for (distance, length) in
+        [(KMeansDistance::Spherical, 1.0), (KMeansDistance::Euclidean, 3.0 * 6f64.sqrt())]
+    {
+        let settings = KMeansSettings { distance, ..KMeansSettings::default() };
+        let (centroids, report) = cluster(&alike, 5, &settings, 0);
+        let off = (lengths(&centroids) / length - 1.0).abs().max().double_value(&[]);
+        assert!(off < 0.1, "{distance:?}: {off}");
+        assert!(report.mean_cosine > 0.99 && report.num_passes <= settings.passes, "{report:?}");
+    }
+}
