@@ -30,6 +30,7 @@ pub mod folder;
 pub mod images;
 mod initial;
 pub mod metrics;
+mod precision;
 pub mod progress;
 pub mod session;
 pub mod settings;

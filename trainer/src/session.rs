@@ -21,6 +21,7 @@ use crate::folder::RunFolder;
 use crate::images::Normalizer;
 use crate::initial;
 use crate::metrics::{Event, MetricsFile, RunFigures};
+use crate::precision;
 use crate::progress::Progress;
 use crate::settings::RunConfig;
 use crate::threads::{ThreadBudget, device};
@@ -123,6 +124,9 @@ impl Session {
             None => initial::load(&mut model, &config, opened.as_ref())?,
             Some(_) => None,
         };
+        if let Some(advice) = precision::advice(config.run.precision, device) {
+            tracing::warn!("{advice}");
+        }
         model.set_precision(config.run.precision);
         let mut optimizer = Optimizer::new(&config.optimizer, model.parameters())?;
         let mut memory = match timetable.memory {

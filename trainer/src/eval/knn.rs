@@ -68,7 +68,7 @@ pub struct KnnFeatures {
 pub struct KnnResult {
     /// Metric.
     pub metric: Metric,
-    /// Neighbours that voted.
+    /// Neighbours that voted: as many as were asked for, or all of a smaller bank.
     pub k: u32,
     /// Temperature of the vote.
     pub temperature: f64,
@@ -198,15 +198,22 @@ impl KnnFeatures {
                 &settings,
             )
         })??;
+        let num_bank = self.bank.size()[0];
+        let voted = u32::try_from(num_bank).map_or(k, |num_bank| k.min(num_bank));
+        let fewer = if voted < k {
+            format!(", all vote where k = {k} was asked for")
+        } else {
+            String::new()
+        };
         Ok(KnnResult {
             metric,
-            k,
+            k: voted,
             temperature,
             top1,
             chance: 1.0 / self.num_classes as f64,
-            num_bank: self.bank.size()[0],
+            num_bank,
             num_queries: self.queries.size()[0],
-            protocol: self.protocol.clone(),
+            protocol: format!("{}{fewer}", self.protocol),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! What is refused before step 0, in plain words, and leaves no run folder behind.
 
+use smog_trainer::train::Outcome;
+
 use crate::support::{data, events, open, refused, tiny, train, within};
 
 fn assert_refused(sets: &'static [&'static str], parts: &'static [&'static str]) {
@@ -89,6 +91,23 @@ fn a_loss_that_is_not_a_number_stops_the_run_and_keeps_its_state_apart() {
         let saved: Vec<_> = std::fs::read_dir(run.join("diverged")).unwrap().flatten().collect();
         assert!(saved.iter().any(|entry| entry.path().join("samples.json").is_file()));
         assert!(!run.join("checkpoints").exists(), "nothing resumes from it");
+    });
+}
+
+#[test]
+fn a_run_that_collapses_says_so_and_goes_on() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        // Weights that decay to nothing leave features that are all alike.
+        let sets = ["optimizer.weight_decay=4.0", "optimizer.decay_norms_and_biases=true"];
+        let outcome = train(tiny(&sets), &run, false, Some(20));
+        assert_eq!(outcome, Outcome::Interrupted);
+        let said = events(&run, "collapse");
+        assert!(!said.is_empty(), "{:?}", events(&run, "step"));
+        for key in ["figure", "value", "limit", "step"] {
+            assert!(!said[0][key].is_null(), "{key}: {said:?}");
+        }
     });
 }
 
