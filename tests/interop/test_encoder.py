@@ -48,7 +48,15 @@ CASES = {
     "resnet18": (["stem=imagenet"], [torchvision.models.resnet18, lambda: timm.create_model("resnet18")]),
     "resnet18 with the cifar stem": (["stem=cifar"], [lambda: cifar_stem(torchvision.models.resnet18())]),
     "resnet50": (["stem=imagenet"], [torchvision.models.resnet50, lambda: timm.create_model("resnet50")]),
+    # The table of positions is for pictures of 224 pixels, and is interpolated to SIDE.
+    "vit_small": ([], [lambda: timm.create_model("vit_small_patch16_224", dynamic_img_size=True)]),
+    "swin_t": ([], [torchvision.models.swin_t]),
 }
+
+
+def without_classifier(network):
+    setattr(network, "fc" if hasattr(network, "fc") else "head", torch.nn.Identity())
+    return network.eval()
 
 
 def call(*arguments, code=0):
@@ -115,11 +123,10 @@ class Encoder(unittest.TestCase):
                 self.assertEqual(of_file["features"], table["features"])
                 self.assertGreater(float(ours.std(0).max()), 1e-3, "features that differ from picture to picture")
                 for make in networks:
-                    network = make()
-                    network.fc = torch.nn.Identity()
+                    network = without_classifier(make())
                     network.load_state_dict(safetensors.torch.load_file(file), strict=True)
                     with torch.no_grad():
-                        theirs = network.eval()(images)
+                        theirs = network(images)
                     difference = float((ours - theirs).abs().max())
                     with self.subTest(name=name, branch=branch, network=type(network).__module__):
                         print(f"{name}, {branch}, {type(network).__module__}: largest difference {difference:.1e}")
