@@ -36,8 +36,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--points", type=int, default=4, help="points of each curve [default: 4]")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--lightly-lr", type=float, default=0.06, help="rate of lightly's SGD [default: 0.06]")
+    parser.add_argument("--lightly-size", type=int, default=32, help="side of lightly's views [default: 32]")
+    parser.add_argument("--lightly-scale", type=float, default=0.2, help="smallest crop of lightly [default: 0.2]")
     parser.add_argument("--lightly-workers", type=int, default=1, help="loader processes of lightly [default: 1]")
     parser.add_argument("--smog-steps", type=int, help="steps of smog [default: measured to fill the time]")
+    parser.add_argument("--precision", choices=("f32", "bf16"), default="f32", help="of smog's networks [default: f32, as lightly]")
     parser.add_argument("--target", type=Path, default=Path(os.environ.get("CARGO_TARGET_DIR", CLONE / "target")))
     return parser.parse_args(arguments)
 
@@ -73,6 +76,7 @@ class Bench:
                 f"run.checkpoint_every={every} steps",
                 f"run.batch_size={self.args.batch_size}",
                 f"model.encoder.width={self.args.width}",
+                f"run.precision={self.args.precision}",
             ]
             command = [self.trainer, "run", "--preset", "cifar10-resnet18", "--config", HERE / "smog.toml"]
             command += ["--data", self.shards, "--run-dir", run, "--seed", seed, "--threads", self.args.threads]
@@ -100,6 +104,7 @@ class Bench:
             command += ["--marks", ",".join(f"{mark:.2f}" for mark in marks), "--width", self.args.width]
             command += ["--batch-size", self.args.batch_size, "--lr", self.args.lightly_lr, "--seed", seed]
             command += ["--threads", self.args.threads, "--workers", self.args.lightly_workers]
+            command += ["--size", self.args.lightly_size, "--scale", self.args.lightly_scale]
             call(command, log=out.with_suffix(".log"))
         return json.loads((out / "report.json").read_text())
 
@@ -188,8 +193,8 @@ def figures_and_report(args, arguments, curves, counts, untrained) -> int:
         "",
         *table,
         "",
-        f"Steps in that time: smog {counts['smog']}, lightly {counts['lightly']}; smog predicts in both directions in a "
-        "step, lightly in one.",
+        f"Steps in that time: smog {counts['smog']}, lightly {counts['lightly']}; both predict in one direction in a step, the "
+        "views by turns.",
         "",
         f"Target (above in each seed, 5 points or more in the mean): {'reached' if reached else 'NOT reached'}.",
         "",
@@ -200,7 +205,7 @@ def figures_and_report(args, arguments, curves, counts, untrained) -> int:
         f"- smog: preset `cifar10-resnet18` with `benches/learning/smog.toml`.",
         f"- lightly 1.6.0: its SMoG example step (300 groups, beta 0.99, temperature 0.1, momentum 0.99, k-means by "
         f"scikit-learn every 300 steps), SGD {args.lightly_lr} with momentum 0.9 and weight decay 1e-6 falling along a "
-        "cosine, its transform for CIFAR-10, "
+        f"cosine, its transform for CIFAR-10 (views of {args.lightly_size} pixels, crops from {args.lightly_scale:g}), "
         f"pictures decoded in memory, {args.lightly_workers} loader process(es).",
         "",
     ]

@@ -29,13 +29,13 @@ NUM_GROUPS, RESET_STEPS, DIM, HIDDEN = 300, 300, 128, 2048
 class Views(torch.utils.data.Dataset):
     """Two views of each picture; the pictures lie decoded in memory, as in torchvision's CIFAR10."""
 
-    def __init__(self, images: numpy.ndarray) -> None:
+    def __init__(self, images: numpy.ndarray, size: int, scale: float) -> None:
         self.images = images
         self.transform = SMoGTransform(
-            crop_sizes=(32, 32),
+            crop_sizes=(size, size),
             crop_counts=(1, 1),
             gaussian_blur_probs=(0.0, 0.0),
-            crop_min_scales=(0.2, 0.2),
+            crop_min_scales=(scale, scale),
             crop_max_scales=(1.0, 1.0),
         )
 
@@ -89,6 +89,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--workers", type=int, required=True)
+    parser.add_argument("--size", type=int, required=True, help="side of the views")
+    parser.add_argument("--scale", type=float, required=True, help="smallest share of the picture in a crop")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     numpy.random.seed(args.seed)
@@ -96,7 +98,7 @@ def main() -> None:
     marks = [float(mark) for mark in args.marks.split(",")]
 
     loader = torch.utils.data.DataLoader(
-        Views(numpy.load(args.images)),
+        Views(numpy.load(args.images), args.size, args.scale),
         batch_size=args.batch_size,
         shuffle=True,
         drop_last=True,
