@@ -227,9 +227,9 @@ def beside_lightly(machine: Machine, sizes: Sizes, data: Path, work: Path, pytho
     if not script.is_file():
         return [Row(name, SKIPPED, note=f"{script} is not here")]
     rehearsal = sizes is REHEARSAL
-    arch, side, batch, groups = ("resnet18", 32, 8, 64) if rehearsal else ("resnet50", 224, 128, 3000)
+    arch, side, batch, groups = ("resnet18", 64, 8, 64) if rehearsal else ("resnet50", 224, 128, 3000)
     precision = "f32" if rehearsal else "bf16"
-    steps = 3 if rehearsal else 40
+    steps = 2 if rehearsal else 40
     command = [python, "-B", str(script), arch, str(side), str(batch), str(groups), "1", "--channels-last"]
     command += ["--device", machine.device, "--precision", precision]
     done = subprocess.run(command, input=f"{steps}\n{steps}\n", capture_output=True, text=True)
@@ -244,8 +244,6 @@ def beside_lightly(machine: Machine, sizes: Sizes, data: Path, work: Path, pytho
         f"run.batch_size={batch}", f"run.precision={precision}", "optimizer.kind=sgd", "schedule.warmup=never",
         "reset.every=never", f'run.log_every="{10 if not rehearsal else 2} steps"', *views,
     )  # fmt: skip
-    if side < 64:
-        settings += ("model.encoder.stem=cifar",)
     ours = report.rate(
         machine.train(work / "lightly", data, "demo" if rehearsal else "imagenet-resnet50", settings,
                       "--steps", 4 if rehearsal else 80, "--device", machine.device, "--data-mode", "resident"))  # fmt: skip
