@@ -5,7 +5,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 
 .PHONY: help setup build demo test test-interop loom sanitize soak lint fmt clippy docs deny bench bench-peers
-.PHONY: bench-step bench-kmeans bench-learning
+.PHONY: bench-step bench-kmeans bench-learning gpu-check
 .PHONY: fuzz sanitize-decoders clean-cache
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make bench-step    measure a training step beside lightly's"
 	@echo "make bench-learning CIFAR10=DIR  what is learnt in the same time, beside lightly"
 	@echo "make bench-kmeans  measure the reset's k-means beside scikit-learn's, and what groups cost"
+	@echo "make gpu-check     on a machine with a GPU: checks and measures; ARGS=\"--device cpu\" rehearses it (docs/GPU.md)"
 	@echo "make setup         only the set-up: build tools, libtorch, cargo's settings"
 	@echo "make clean-cache   remove what set-up put into the cache"
 
@@ -111,6 +112,10 @@ bench-learning:
 # ARGS="--case sphere-300" takes less time.
 bench-kmeans: setup
 	@$(PYTHON) -B benches/kmeans/bench_kmeans.py $(ARGS)
+
+# Where the programs were carried to, scripts/gpu-check --bin FOLDER needs no build.
+gpu-check: build
+	@scripts/gpu-check $(ARGS)
 
 clean-cache:
 	@scripts/setup clean

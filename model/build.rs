@@ -1,10 +1,10 @@
-//! Compiles `torch/shim.cpp` against the same libtorch as torch-sys, which has checked its version.
+//! Compiles `torch/*.cpp` against the same libtorch as torch-sys, which has checked its version.
 
 use std::path::PathBuf;
 
 #[expect(clippy::disallowed_methods, reason = "a build script is told by its environment")]
 fn main() {
-    println!("cargo:rerun-if-changed=torch/shim.cpp");
+    println!("cargo:rerun-if-changed=torch");
     for name in ["LIBTORCH", "LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI"] {
         println!("cargo:rerun-if-env-changed={name}");
     }
@@ -21,6 +21,6 @@ fn main() {
         .include(include)
         .flag("-std=c++17")
         .flag(format!("-D_GLIBCXX_USE_CXX11_ABI={abi}"))
-        .file("torch/shim.cpp")
+        .files(["torch/shim.cpp", "torch/device.cpp"])
         .compile("smog_torch");
 }

@@ -2,6 +2,7 @@
 """Prepares a clone on Debian or Ubuntu: build tools, libtorch, cargo's settings.
 
     scripts/setup                          all that `cargo build` needs
+    scripts/setup cuda-half                libtorch's CUDA half alone, for a test; prints its folder (530 MB to fetch)
     scripts/setup venv NAME REQUIREMENTS   a Python environment in the cache; prints its python
     scripts/setup cache                    prints the cache folder
     scripts/setup clean                    removes from the cache what this script and CI put there
@@ -102,6 +103,23 @@ LIBTORCH = Recipe(
     ),
     # torch-sys always links -ltorch. The wheel's own libtorch.so wants the CUDA half; this wants only the CPU half.
     written=(("lib/libtorch.so", "INPUT(-ltorch_cpu)\n"),),
+)
+
+# What a program with a GPU loads besides. It needs NVIDIA's libraries, which are not here: a test puts empty ones in
+# their place. Not in the folder above, where torch-sys would link to it.
+CUDA_HALF = Recipe(
+    folder="libtorch-cuda-2.11.0-cu130",
+    wheels=(
+        dataclasses.replace(
+            LIBTORCH.wheels[0],
+            members=(
+                ("torch/lib/libtorch_cuda.so", "lib/libtorch_cuda.so"),
+                ("torch/lib/libc10_cuda.so", "lib/libc10_cuda.so"),
+            ),
+        ),
+    ),
+    required=("lib/libtorch_cuda.so", "lib/libc10_cuda.so"),
+    written=(),
 )
 
 PIP_PLATFORM = (
@@ -302,7 +320,7 @@ def build(partial: Path, recipe: Recipe, fetch) -> None:
     wheels, tree = partial / "wheels", partial / "tree"
     wheels.mkdir(parents=True)
     tree.mkdir()
-    say(f"downloading {recipe.folder}: 544 MB, once for all clones")
+    say(f"downloading {recipe.folder}: about 540 MB, once for all clones")
     started = time.monotonic()
     fetch(recipe.wheels, wheels)
     files = [find_wheel(wheel, wheels) for wheel in recipe.wheels]
@@ -461,6 +479,10 @@ def main(arguments: list[str]) -> int:
         elif len(arguments) == 3 and arguments[0] == "venv":
             install_packages(missing_packages(need_pip=False, need_venv=True))
             print(make_venv(cache_root(dict(os.environ)), arguments[1], Path(arguments[2])))
+        elif arguments == ["cuda-half"]:
+            check_platform(platform.system(), platform.machine())
+            install_packages(missing_packages(need_pip=True, need_venv=False))
+            print(install_libtorch(cache_root(dict(os.environ)), CUDA_HALF) / "lib")
         elif arguments == ["cache"]:
             print(cache_root(dict(os.environ)))
         elif arguments == ["clean"]:

@@ -172,6 +172,12 @@ class Libtorch(Case):
         folder = self.install(Fetch())
         self.assertFalse(setup.is_installed(folder, dataclasses.replace(recipe(), written=())))
 
+    def test_the_cuda_half_is_of_the_same_wheel_and_lies_where_nothing_links_to_it(self):
+        self.assertEqual(setup.CUDA_HALF.wheels[0].sha256, setup.LIBTORCH.wheels[0].sha256)
+        self.assertNotEqual(setup.CUDA_HALF.folder, setup.LIBTORCH.folder)
+        # torch-sys links to libtorch_cuda.so where it finds it beside the CPU half.
+        self.assertFalse([name for name in setup.LIBTORCH.required if "cuda.so" in name])
+
     def test_too_little_room_is_said_before_the_download(self):
         fetch = Fetch()
         with self.assertRaisesRegex(setup.SetupError, "1.0 GB free and 1.8 GB are needed.*SMOG_CACHE"):

@@ -13,6 +13,7 @@ use std::collections::BinaryHeap;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 
+use crate::device::upload;
 use crate::draw::{Domain, Draw};
 use crate::error::ModelError;
 use crate::groups::{block_rows, lengths, normalize};
@@ -135,7 +136,7 @@ fn sample(points: &Tensor, most: i64, draw: &mut Draw) -> Tensor {
         return points.shallow_clone();
     }
     let rows = draw.distinct(most as u64, total as u64);
-    points.index_select(0, &Tensor::from_slice(&rows).to_device(points.device()))
+    points.index_select(0, &upload(&Tensor::from_slice(&rows), points.device()))
 }
 
 /// Passes of assigning and averaging until nothing moves.
@@ -289,15 +290,15 @@ fn split_largest(
     let device = centroids.device();
     let dim = centroids.size()[1];
     let steps = draw.normal(&[empty.len() as i64, dim], SPLIT_STEP / (dim as f64).sqrt());
-    let seeds = centroids.index_select(0, &Tensor::from_slice(&sources).to_device(device));
-    let steps = steps.to_device(device).to_kind(seeds.kind()) * lengths(&seeds).unsqueeze(1);
+    let seeds = centroids.index_select(0, &upload(&Tensor::from_slice(&sources), device));
+    let steps = upload(&steps, device).to_kind(seeds.kind()) * lengths(&seeds).unsqueeze(1);
     let seeds = distance.points(&(seeds + steps));
-    *centroids = centroids.index_copy(0, &Tensor::from_slice(&empty).to_device(device), &seeds);
+    *centroids = centroids.index_copy(0, &upload(&Tensor::from_slice(&empty), device), &seeds);
     empty.len() as i64
 }
 
 /// Greedy k-means++ as in scikit-learn: of 2 + ln K candidates per centroid, the one that leaves the least
-/// distance. Nothing is read back from the device.
+/// distance. The host does not wait for the device.
 fn plus_plus(points: &Tensor, num_groups: i64, draw: &mut Draw) -> Tensor {
     let points = sample(points, num_groups.saturating_mul(START_POINTS_PER_GROUP), draw);
     let device = points.device();
@@ -310,13 +311,13 @@ fn plus_plus(points: &Tensor, num_groups: i64, draw: &mut Draw) -> Tensor {
         let products = centroids.matmul(&points.tr());
         (half_squares(centroids).unsqueeze(1) + &squares - products).clamp_min(0.0)
     };
-    let first = Tensor::from_slice(&[draw.below(total as u64) as i64]).to_device(device);
+    let first = upload(&Tensor::from_slice(&[draw.below(total as u64) as i64]), device);
     let mut chosen = vec![points.index_select(0, &first)];
     let mut distances = away(&chosen[0]).squeeze_dim(0);
     for _ in 1..num_groups {
         let cumulated = distances.cumsum(0, Kind::Double);
         let odds: Vec<f64> = (0..num_candidates).map(|_| draw.unit()).collect();
-        let odds = Tensor::from_slice(&odds).to_device(device) * cumulated.narrow(0, total - 1, 1);
+        let odds = upload(&Tensor::from_slice(&odds), device) * cumulated.narrow(0, total - 1, 1);
         let rows = odds
             .searchsorted(&cumulated, false, true, "right", None::<Tensor>)
             .clamp_max(total - 1);

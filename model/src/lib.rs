@@ -20,6 +20,8 @@
 //! | `memory`, [`kmeans`] | recent projections and the reset of the groups |
 //! | [`optim`], [`schedule`] | SGD, LARS, AdamW; learning rate and momentum as functions of the step |
 //! | `stats`, [`knn`] | health of the groups; weighted k-NN |
+//! | [`cuda`] | libtorch's CUDA half, opened when the program runs |
+//! | [`device`] | streams, events, pinned memory and copies that do not wait |
 //! | `torch` | kernels and switches of libtorch that tch does not bind |
 //! | `guard` | the one boundary where a refusal of libtorch becomes a [`ModelError`] |
 //!
@@ -33,6 +35,8 @@
 mod backbone;
 mod branch;
 mod config;
+pub mod cuda;
+pub mod device;
 mod draw;
 mod encoder;
 mod error;

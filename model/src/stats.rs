@@ -6,7 +6,7 @@ use tch::{Kind, Tensor, no_grad};
 use crate::groups::{lengths, normalize};
 use crate::pairing::Pairing;
 
-/// Tensors from which [`GroupStats::read`] computes the figures. They exist in the step anyway: a step that nobody
+/// Tensors from which [`GroupStats::figures`] computes the figures. They exist in the step anyway: a step that nobody
 /// reads costs nothing.
 #[derive(Debug)]
 pub struct GroupStats {
@@ -46,25 +46,54 @@ pub struct GroupFigures {
     pub group_norm: f64,
 }
 
+impl GroupFigures {
+    /// How many numbers [`GroupStats::figures`] gives.
+    pub const COUNT: usize = 7;
+
+    /// From the numbers of [`GroupStats::figures`].
+    pub fn from_values(values: &[f64; Self::COUNT]) -> Self {
+        let [
+            effective_groups,
+            effective_groups_since_reset,
+            largest_share,
+            dead_groups,
+            agreement,
+            feature_std,
+            group_norm,
+        ] = *values;
+        Self {
+            effective_groups,
+            effective_groups_since_reset,
+            largest_share,
+            dead_groups: dead_groups as i64,
+            agreement,
+            feature_std,
+            group_norm,
+        }
+    }
+}
+
 impl GroupStats {
-    /// Computes the figures. Reads from the device, so call it only when logging.
-    pub fn read(&self) -> GroupFigures {
-        no_grad(|| GroupFigures {
-            effective_groups: effective(&self.counts),
-            effective_groups_since_reset: effective(&self.counts_since_reset),
-            largest_share: self.counts.max().double_value(&[])
-                / self.counts.sum(Kind::Double).double_value(&[]),
-            dead_groups: self.counts_since_reset.eq(0).sum(Kind::Int64).int64_value(&[]),
-            agreement: self.agreement(),
-            feature_std: normalize(&self.projections)
-                .std_dim([0i64].as_slice(), false, false)
-                .mean(Kind::Double)
-                .double_value(&[]),
-            group_norm: lengths(&self.updated).mean(Kind::Double).double_value(&[]),
+    /// The figures as f64 `[7]` on the device, in the order of [`GroupFigures`]: nothing waits for the device.
+    pub fn figures(&self) -> Tensor {
+        no_grad(|| {
+            let counts = self.counts.to_kind(Kind::Double);
+            let figures = [
+                effective(&self.counts),
+                effective(&self.counts_since_reset),
+                counts.max() / counts.sum(Kind::Double),
+                self.counts_since_reset.eq(0).sum(Kind::Double),
+                self.agreement(),
+                normalize(&self.projections)
+                    .std_dim([0i64].as_slice(), false, false)
+                    .mean(Kind::Double),
+                lengths(&self.updated).mean(Kind::Double),
+            ];
+            Tensor::stack(&figures, 0)
         })
     }
 
-    fn agreement(&self) -> f64 {
+    fn agreement(&self) -> Tensor {
         let members = self.pairing.num_members as i64;
         let targets = self.pairing.targets.len() as i64;
         let online = self.assignment.view([members, 1, -1]);
@@ -75,15 +104,15 @@ impl GroupStats {
             None => share.ones_like(),
         };
         // With a single large view that is its own target, there is no pair: not a number, shown as such.
-        ((share * &other).sum(Kind::Double) / other.sum(Kind::Double)).double_value(&[])
+        (share * &other).sum(Kind::Double) / other.sum(Kind::Double)
     }
 }
 
 /// exp(entropy) of the shares of `counts`.
-fn effective(counts: &Tensor) -> f64 {
+fn effective(counts: &Tensor) -> Tensor {
     let shares = counts.to_kind(Kind::Double) / counts.sum(Kind::Double).clamp_min(1.0);
     let entropy = -(&shares * shares.clamp_min(f64::MIN_POSITIVE).log()).sum(Kind::Double);
-    entropy.double_value(&[]).exp()
+    entropy.exp()
 }
 
 #[cfg(test)]
@@ -105,7 +134,8 @@ mod tests {
 
     #[test]
     fn figures_are_those_worked_out_by_hand() {
-        let figures = stats().read();
+        let values = Vec::<f64>::try_from(stats().figures()).unwrap();
+        let figures = GroupFigures::from_values(values.as_slice().try_into().unwrap());
         let entropy = -(0.25f64 * 0.25f64.ln() + 0.75 * 0.75f64.ln());
         assert!((figures.effective_groups - entropy.exp()).abs() < 1e-9);
         assert!((figures.effective_groups_since_reset - 3.0).abs() < 1e-9);

@@ -8,7 +8,7 @@ use std::ffi::{CStr, c_char, c_void};
 use tch::{Device, TchError, Tensor};
 
 /// A tensor as libtorch knows it: what [`Tensor::as_ptr`] points to. tch does not name the type.
-type Raw = *mut c_void;
+pub(crate) type Raw = *mut c_void;
 
 // SAFETY: these are the definitions of shim.cpp, which build.rs compiles.
 unsafe extern "C" {
@@ -58,11 +58,11 @@ fn raw(tensors: &[&Tensor]) -> Vec<Raw> {
 
 /// Panics where the shim gives a message, as tch's plain operations do.
 #[expect(clippy::unwrap_used, reason = "refusals look as those of tch's plain operations")]
-fn done(message: *mut c_char) {
+pub(crate) fn done(message: *mut c_char) {
     outcome(message).unwrap();
 }
 
-fn outcome(message: *mut c_char) -> Result<(), TchError> {
+pub(crate) fn outcome(message: *mut c_char) -> Result<(), TchError> {
     if message.is_null() {
         return Ok(());
     }

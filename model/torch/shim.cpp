@@ -1,8 +1,6 @@
 // What tch has no binding for: foreach and fused kernels, and autocast on a CPU.
-//
-// Every function gives NULL, or a message that smog_free_message takes back: no C++ exception may cross into Rust.
-// Tensors are passed as tch holds them, as pointers to at::Tensor. Only headers of the CPU half are used; on a GPU the
-// dispatcher finds the kernels when the program runs.
+
+#include "shim.h"
 
 #include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
@@ -19,31 +17,14 @@
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
-#include <torch/version.h>
 
-#include <cstring>
-#include <exception>
 #include <utility>
 #include <vector>
-
-// The C++ interface is not stable between releases.
-static_assert(TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR == 11, "this shim is written for libtorch 2.11");
 
 using at::Tensor;
 using Tensors = std::vector<Tensor>;
 
 namespace {
-
-template <typename Body> char *guarded(Body body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const std::exception &error) {
-    return strdup(error.what());
-  } catch (...) {
-    return strdup("an exception of an unknown kind");
-  }
-}
 
 Tensors list(Tensor *const *tensors, int64_t count) {
   Tensors all;

@@ -29,6 +29,18 @@ pub fn let_waiting_threads_sleep() {
     }
 }
 
+/// `SMOG_LIBTORCH_CUDA`: the file, or the folder of the file, that libtorch's CUDA half is taken from.
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+pub fn libtorch_cuda() -> Option<PathBuf> {
+    std::env::var("SMOG_LIBTORCH_CUDA").ok().filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// `CUDA_VISIBLE_DEVICES`, by which CUDA numbers its devices.
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+pub(crate) fn visible_gpus() -> Option<String> {
+    std::env::var("CUDA_VISIBLE_DEVICES").ok()
+}
+
 /// The user's cache folder for this program: `$XDG_CACHE_HOME/smog`, else `$HOME/.cache/smog`.
 #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
 pub(crate) fn cache_dir() -> Option<PathBuf> {

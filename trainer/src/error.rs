@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use smog_model::ModelError;
+use smog_model::cuda::{CudaError, VersionError};
 use smog_pipeline::runtime::PipelineError;
 use smog_pipeline::source::OpenError;
 
@@ -95,24 +96,55 @@ pub enum TrainError {
         /// What differs and was not allowed to.
         differences: Vec<Difference>,
     },
+    /// No device has such a name.
+    #[error("run.device = {wanted}: expected auto, cpu, cuda or cuda:N")]
+    NoSuchDevice {
+        /// The setting.
+        wanted: String,
+    },
     /// The device is not there.
-    #[error("run.device = {wanted}: {problem}")]
+    #[error(
+        "run.device = {wanted}: {reason}. {}To go on with the CPU: --set run.device=cpu (or --device cpu)",
+        cuda_advice(reason)
+    )]
     Device {
         /// The setting.
         wanted: String,
+        /// Which library, driver or device was not found.
+        reason: CudaError,
+    },
+    /// The libtorch that was loaded is not the one that this program was made for.
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    /// The renderer is not there.
+    #[error("stream.renderer = cuda: {problem}; {advice}")]
+    Renderer {
         /// Why not.
-        problem: String,
+        problem: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A run on one batch has nothing to go on with.
+    #[error(
+        "{}: a run on one resident batch (run.data_mode = \"resident\") measures speed and learns nothing; it keeps no \
+         checkpoint and goes on from none. Start a new one", path.display()
+    )]
+    Resident {
+        /// The run folder.
+        path: PathBuf,
     },
     /// The loss is not a finite number.
     #[error(
-        "the loss is not a finite number at step {step}; the state was saved in {} for a look. Usual causes: a \
+        "the loss is not a finite number at step {step}{}; the state was saved in {} for a look. Usual causes: a \
          learning rate that is too high (now {lr:.4}) or a warm-up that is too short. The samples of this batch are named in \
          samples.json there; checkpoints that were written before are untouched",
-        saved.display()
+        seen(*step, *seen_after), saved.display()
     )]
     Diverged {
         /// The step, counted from 1.
         step: u64,
+        /// Steps done when it was seen; more than `step` on a GPU, where losses are read later.
+        seen_after: u64,
         /// Its learning rate.
         lr: f64,
         /// Where the state is.
@@ -171,12 +203,34 @@ impl TrainError {
                 | Self::NeedsRun { .. }
                 | Self::Changed { .. }
                 | Self::Device { .. }
+                | Self::NoSuchDevice { .. }
+                | Self::Renderer { .. }
+                | Self::Resident { .. }
                 | Self::Data(
                     DataError::NotGiven
                         | DataError::Synthetic { .. }
                         | DataError::Open(OpenError::Missing { .. } | OpenError::Pattern { .. })
                 )
         )
+    }
+}
+
+/// How the missing library is put in reach; where it is there, nothing.
+fn cuda_advice(reason: &CudaError) -> &'static str {
+    match reason {
+        CudaError::Library { .. } => {
+            "It comes with the torch 2.11 package, in torch/lib: put that folder into LD_LIBRARY_PATH, or name it in \
+             SMOG_LIBTORCH_CUDA. "
+        }
+        _ => "",
+    }
+}
+
+fn seen(step: u64, seen_after: u64) -> String {
+    if seen_after > step {
+        format!(" (seen after step {seen_after}, of which the saved state is)")
+    } else {
+        String::new()
     }
 }
 

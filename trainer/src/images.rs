@@ -46,8 +46,12 @@ impl Normalizer {
     pub fn normalize(&self, pixels: &[u8], rows: usize, side: u32) -> Tensor {
         let side = i64::from(side);
         let bytes = Tensor::from_slice(pixels).to_device(self.device);
+        self.planes(&bytes.view([rows as i64, side, side, 3]))
+    }
+
+    /// The same of bytes `[rows, side, side, 3]` that are on the device.
+    pub(crate) fn planes(&self, bytes: &Tensor) -> Tensor {
         bytes
-            .view([rows as i64, side, side, 3])
             .permute([0, 3, 1, 2])
             .to_kind(Kind::Float)
             .g_mul_(&self.scale)

@@ -15,23 +15,30 @@
 //! | [`checkpoint`], [`folder`] | what is on disk |
 //! | [`eval`] | k-NN, linear and fine-tuned classifiers, groups against labels, features as a file |
 //! | [`export`], [`embed`], [`trained`] | an encoder and its features as files, and what is evaluated: a run's encoder or such a file |
+//! | `gpu_load` | what the driver says of the GPU |
 //! | [`metrics`], [`progress`] | what is written down and what is shown |
+//! | [`device`] | which device a run computes on, and why |
+//! | `renderer`, `transfer`, `data_wait` | who makes the views, how they get to the device, how long it waited for them |
 //! | [`signals`], [`threads`], [`environment`] | the process |
 
 pub mod checkpoint;
 pub mod collapse;
 pub mod data;
+mod data_wait;
+pub mod device;
 pub mod embed;
 pub mod environment;
 pub mod error;
 pub mod eval;
 pub mod export;
 pub mod folder;
+mod gpu_load;
 pub mod images;
 mod initial;
 pub mod metrics;
 mod precision;
 pub mod progress;
+mod renderer;
 pub mod session;
 pub mod settings;
 pub mod signals;
@@ -39,3 +46,4 @@ pub mod threads;
 pub mod timetable;
 pub mod train;
 pub mod trained;
+mod transfer;

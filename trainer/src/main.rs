@@ -41,13 +41,34 @@ enum Command {
     Export(command::export::Args),
     /// Write the features of a data set to a Parquet file
     Embed(command::embed::Args),
+    /// Say which device a run would compute on, and why
+    Devices(command::devices::Args),
     /// List the presets, or print one as TOML to start from
     Presets(command::presets::Args),
+}
+
+impl Command {
+    /// Whether it may want a GPU. The library takes a second to load.
+    fn computes(&self) -> bool {
+        !matches!(self, Self::Presets(_) | Self::Export(_))
+    }
+}
+
+/// A libtorch of another release would fail later, in ways that nobody could read.
+fn check_libtorch() -> anyhow::Result<()> {
+    smog_model::cuda::torch_version().map_err(TrainError::from)?;
+    Ok(())
 }
 
 fn main() -> ExitCode {
     smog_trainer::environment::let_waiting_threads_sleep();
     let command = Cli::parse().command;
+    // Before anything can ask libtorch for a GPU (smog_model::cuda says why). What comes of it is shown where a device is
+    // chosen: to have no CUDA is no error on a CPU.
+    if command.computes() {
+        let given = smog_trainer::environment::libtorch_cuda();
+        let _ = smog_model::cuda::load(given.as_deref());
+    }
     let trace = match &command {
         Command::Run(args) => args.trace.as_deref(),
         _ => None,
@@ -59,13 +80,14 @@ fn main() -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    let result = match command {
+    let result = check_libtorch().and_then(|()| match command {
         Command::Run(args) => command::run::run(*args),
         Command::Eval(args) => command::eval::run(args),
         Command::Export(args) => command::export::run(args),
         Command::Embed(args) => command::embed::run(&args),
+        Command::Devices(args) => command::devices::run(&args),
         Command::Presets(args) => command::presets::run(&args),
-    };
+    });
     // Before the error, which is what a person looks for in the last line.
     tracing_output::finish(trace);
     result.unwrap_or_else(|error| {

@@ -6,12 +6,15 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 use smog_model::{GroupFigures, ResetReport};
 use smog_pipeline::runtime::metrics::StreamMetrics;
 
 use crate::eval::knn::KnnResult;
+pub use crate::gpu_load::GpuFigures;
+use crate::settings::DataMode;
 
 /// A line of the file; the field `event` tells which.
 #[derive(Clone, Debug, Serialize)]
@@ -58,6 +61,14 @@ pub enum Event<'a> {
         #[serde(flatten)]
         metrics: &'a StreamMetrics,
     },
+    /// What the driver says of the GPU, beside each line of a step.
+    Gpu {
+        /// Steps done.
+        step: u64,
+        /// The figures; those that it does not give are left out.
+        #[serde(flatten)]
+        figures: GpuFigures,
+    },
     /// What a sitting was limited by.
     Summary(&'a SummaryFigures),
     /// A figure has been beyond its limit for some lines: the run collapses.
@@ -100,6 +111,8 @@ pub struct RunFigures {
     pub num_samples: u64,
     /// Where the model is.
     pub device: String,
+    /// Where its batches come from.
+    pub data_mode: DataMode,
     /// Threads of libtorch.
     pub torch_threads: u32,
     /// Threads that decode.
@@ -138,6 +151,12 @@ pub struct StepFigures {
     pub data_wait_seconds: f64,
     /// Share of the time spent waiting for data.
     pub data_wait_ratio: f64,
+    /// What the GPU itself lost to data per step: mean of the steps it has reported since the last line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_wait_seconds: Option<f64>,
+    /// The same as a share of a step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_wait_ratio: Option<f64>,
     /// State of the groups.
     #[serde(flatten)]
     pub groups: GroupFigures,
@@ -150,10 +169,18 @@ pub struct SummaryFigures {
     pub step: u64,
     /// Time spent in training in this sitting.
     pub trained_seconds: f64,
+    /// Where the batches came from.
+    pub data_mode: DataMode,
     /// Time that the trainer waited for data.
     pub data_wait_seconds: f64,
     /// Share of the time spent waiting for data.
     pub data_wait_ratio: f64,
+    /// Time that the GPU had nothing to do since its batch was not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_wait_seconds: Option<f64>,
+    /// The same as a share of the time spent in training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_wait_ratio: Option<f64>,
     /// The stage whose threads were busiest.
     pub slowest_stage: &'static str,
     /// Share of the time in which they were busy.
@@ -161,15 +188,26 @@ pub struct SummaryFigures {
 }
 
 impl SummaryFigures {
-    /// The figures of a sitting that trained for `seconds`; `None` where it took no batch.
-    pub fn new(step: u64, seconds: f64, stream: &StreamMetrics) -> Option<Self> {
+    /// The figures of a sitting that trained for `seconds`, in which a GPU waited for `device_wait`; `None` where it
+    /// took no batch.
+    pub fn new(
+        step: u64,
+        seconds: f64,
+        data_mode: DataMode,
+        device_wait: Option<Duration>,
+        stream: &StreamMetrics,
+    ) -> Option<Self> {
         let slowest = stream.bottleneck(seconds).filter(|_| stream.batches_total > 0)?;
         let waited = stream.data_wait_seconds_total;
+        let device_wait = device_wait.map(|time| time.as_secs_f64());
         Some(Self {
             step,
             trained_seconds: seconds,
+            data_mode,
             data_wait_seconds: waited,
             data_wait_ratio: waited / seconds,
+            device_wait_seconds: device_wait,
+            device_wait_ratio: device_wait.map(|waited| waited / seconds),
             slowest_stage: slowest.stage,
             slowest_stage_busy_ratio: slowest.busy_ratio,
         })
@@ -178,11 +216,20 @@ impl SummaryFigures {
 
 impl std::fmt::Display for SummaryFigures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.data_mode == DataMode::Resident {
+            return f.write_str(
+                "every step was done on one resident batch: the rates above are those of a data path that never fails",
+            );
+        }
         let percent = |ratio: f64| 100.0 * ratio;
+        let (who, ratio) = match self.device_wait_ratio {
+            Some(ratio) => ("GPU", ratio),
+            None => ("trainer", self.data_wait_ratio),
+        };
         write!(
             f,
-            "waited for data {:.1} % of the time; the slowest stage is {} ({:.0} % busy)",
-            percent(self.data_wait_ratio),
+            "the {who} waited for data {:.1} % of the time; the slowest stage is {} ({:.0} % busy)",
+            percent(ratio),
             self.slowest_stage,
             percent(self.slowest_stage_busy_ratio),
         )
@@ -217,5 +264,30 @@ impl MetricsFile {
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
         self.0.write_all(&line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_names_who_waited() {
+        let stream = StreamMetrics {
+            batches_total: 10,
+            data_wait_seconds_total: 0.5,
+            ..StreamMetrics::default()
+        };
+        let text =
+            |mode, wait| SummaryFigures::new(10, 10.0, mode, wait, &stream).unwrap().to_string();
+        assert_eq!(
+            text(DataMode::Stream, None),
+            "the trainer waited for data 5.0 % of the time; the slowest stage is trainer (95 % busy)"
+        );
+        let gpu = text(DataMode::Stream, Some(Duration::from_millis(20)));
+        assert!(gpu.starts_with("the GPU waited for data 0.2 % of the time"), "{gpu}");
+        assert!(text(DataMode::Resident, None).contains("one resident batch"));
+        let none = StreamMetrics::default();
+        assert!(SummaryFigures::new(0, 1.0, DataMode::Stream, None, &none).is_none());
     }
 }

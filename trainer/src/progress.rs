@@ -98,7 +98,8 @@ fn line(figures: &StepFigures, timetable: &Timetable, num_groups: i64, left: Dur
         figures.mean_loss,
         timetable.chance_loss,
         figures.images_per_second,
-        100.0 * figures.data_wait_ratio,
+        // On a GPU what it lost itself: the host may wait without harm while there is work queued.
+        100.0 * figures.device_wait_ratio.unwrap_or(figures.data_wait_ratio),
         figures.groups.effective_groups_since_reset,
         figures.lr,
         HumanDuration(left),

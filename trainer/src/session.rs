@@ -6,26 +6,33 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use smog_model::{FeatureMemory, Optimizer, SmogModel};
+use smog_model::device::GpuMath;
+use smog_model::{FeatureMemory, Optimizer, SmogModel, guard};
+use smog_pipeline::batch::BatchShape;
 use smog_pipeline::source::{Source, mixing_advice};
 use smog_pipeline::stream::{BatchStream, Start, StreamMode};
-use tch::Device;
+use tch::{Device, Tensor};
 
 use crate::checkpoint::{Checkpoint, CheckpointError, RunState, Store};
 use crate::collapse::CollapseWatch;
 use crate::data::DataSet;
+use crate::device::{Chosen, name};
 use crate::error::TrainError;
 use crate::eval::EvalStream;
 use crate::eval::knn::KnnData;
 use crate::folder::RunFolder;
+use crate::gpu_load::GpuLoad;
 use crate::images::Normalizer;
 use crate::initial;
 use crate::metrics::{Event, MetricsFile, RunFigures};
 use crate::precision;
 use crate::progress::Progress;
-use crate::settings::RunConfig;
-use crate::threads::{ThreadBudget, device};
+use crate::renderer::make_renderer;
+use crate::settings::{DataMode, RunConfig};
+use crate::threads::ThreadBudget;
 use crate::timetable::Timetable;
+use crate::train::{Line, RecentKeys};
+use crate::transfer::Transfer;
 
 /// File name of the metrics within a run folder.
 pub const METRICS_FILE: &str = "metrics.jsonl";
@@ -67,12 +74,21 @@ pub struct Session {
     /// Only with resets.
     pub(crate) memory: Option<FeatureMemory>,
     pub(crate) normalizer: Normalizer,
+    pub(crate) transfer: Transfer,
+    /// The views of every step, in a run on one batch.
+    pub(crate) resident: Option<Vec<Tensor>>,
     pub(crate) position: Position,
     pub(crate) folder: RunFolder,
     pub(crate) store: Store,
     pub(crate) metrics: MetricsFile,
     pub(crate) progress: Progress,
+    /// Only on a GPU whose driver gives figures.
+    pub(crate) gpu_load: Option<GpuLoad>,
     pub(crate) collapse: CollapseWatch,
+    /// A line of the log whose figures are on their way from the device.
+    pub(crate) line: Option<Line>,
+    /// What was shown in the steps whose loss was not looked at yet.
+    pub(crate) keys: RecentKeys,
     /// Only where k-NN is asked for during the run.
     pub(crate) knn: Option<(KnnData, EvalStream)>,
 }
@@ -90,7 +106,13 @@ impl Session {
         eval_data: Option<&DataSet>,
         options: RunOptions,
     ) -> Result<Self, TrainError> {
-        let device = device(&config.run.device)?;
+        if config.run.data_mode == DataMode::Resident && options.resume {
+            return Err(TrainError::Resident { path: options.run_dir });
+        }
+        let chosen = Chosen::new(&config.run.device)?;
+        let device = chosen.device;
+        // On a GPU the sizes of the views stay as they are, so what cuDNN tries out is paid once.
+        GpuMath { tf32: config.run.tf32, benchmark: device.is_cuda() }.apply();
         let source = data.open(&config.data.split)?;
         let timetable = Timetable::new(&config, source.num_samples())?;
         let threads = ThreadBudget::of_run(&config, device);
@@ -118,7 +140,12 @@ impl Session {
         if let Ok(Some(advice)) = mixing_advice(&*source, stream.order, stream.batch_size) {
             tracing::warn!("{advice}");
         }
-        let stream = BatchStream::open(Arc::clone(&source), stream, start)?;
+        let parts = make_renderer(config.stream.renderer, device, &stream)?;
+        let num_slots = stream.num_slots;
+        let stream = BatchStream::open_with(Arc::clone(&source), stream, start, parts)?;
+        let shape =
+            BatchShape { rows: config.run.batch_size, view_sizes: config.augment.view_sizes() };
+        let transfer = guard(|| Transfer::new(device, &shape, num_slots))?;
         let mut model = SmogModel::new(&config.model, config.run.seed, device)?;
         let init = match &checkpoint {
             None => initial::load(&mut model, &config, opened.as_ref())?,
@@ -169,7 +196,8 @@ impl Session {
             total_steps: timetable.scale.total_steps,
             steps_per_epoch: timetable.scale.steps_per_epoch,
             num_samples: source.num_samples(),
-            device: format!("{device:?}"),
+            device: name(device),
+            data_mode: config.run.data_mode,
             torch_threads: threads.torch,
             decode_threads: threads.decode,
             chance_loss: timetable.chance_loss,
@@ -183,7 +211,12 @@ impl Session {
         metrics.write(&event).map_err(TrainError::io("write", &path))?;
 
         let session = Self {
+            gpu_load: GpuLoad::of(device, &progress),
             normalizer: Normalizer::new(device).map_err(TrainError::eval)?,
+            transfer,
+            resident: None,
+            line: None,
+            keys: RecentKeys::default(),
             collapse: CollapseWatch::new(config.model.groups.count, config.model.dim),
             store: folder.checkpoints(config.run.keep_checkpoints),
             config,
@@ -200,17 +233,18 @@ impl Session {
             progress,
             knn,
         };
-        session.introduce(&*source, threads);
+        session.introduce(&*source, threads, &chosen);
         Ok(session)
     }
 
     /// Says what is about to happen, in a few lines.
-    fn introduce(&self, source: &dyn Source, threads: ThreadBudget) {
+    fn introduce(&self, source: &dyn Source, threads: ThreadBudget, chosen: &Chosen) {
         let (table, config) = (&self.timetable, &self.config);
         let say = |line: String| self.progress.note(&line);
         let num_parameters: i64 =
             self.model.parameters().iter().map(|parameter| parameter.tensor.numel() as i64).sum();
         say(format!("run folder: {}", self.folder.path().display()));
+        say(format!("device: {chosen}"));
         say(format!(
             "data: {} samples, {} classes; {} steps per epoch, {} steps in all",
             source.num_samples(),
@@ -219,13 +253,12 @@ impl Session {
             table.scale.total_steps,
         ));
         say(format!(
-            "model: {} width {}, {:.2} M trained parameters, {} groups (chance loss ln K = {:.3}), on {:?}",
+            "model: {} width {}, {:.2} M trained parameters, {} groups (chance loss ln K = {:.3})",
             config.model.encoder.arch,
             config.model.encoder.width,
             num_parameters as f64 / 1e6,
             config.model.groups.count,
             table.chance_loss,
-            self.device,
         ));
         say(format!("threads: {threads}"));
         say(format!("stream: {}", self.stream.memory()));
@@ -236,6 +269,11 @@ impl Session {
                 table.memory,
             )),
             None => say("groups are never made anew".to_owned()),
+        }
+        if config.run.data_mode == DataMode::Resident {
+            say("data mode: resident; every step is done on the first batch, to measure the rate. Nothing is learnt, and \
+                 no checkpoints are written"
+                .to_owned());
         }
         table.warnings.iter().for_each(|warning| say(format!("note: {warning}")));
         if self.position.step > 0 {

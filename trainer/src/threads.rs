@@ -1,33 +1,11 @@
-//! Which device, and which threads do what: one budget, printed at start.
+//! Which threads do what: one budget, printed at start.
 
 use std::fmt;
 use std::num::NonZero;
 
-use tch::{Cuda, Device};
+use tch::Device;
 
-use crate::error::TrainError;
 use crate::settings::RunConfig;
-
-/// The device that `run.device` names.
-///
-/// # Errors
-/// If it is not there.
-pub fn device(wanted: &str) -> Result<Device, TrainError> {
-    let refused = |problem: String| TrainError::Device { wanted: wanted.to_owned(), problem };
-    let number = match wanted {
-        "cpu" => return Ok(Device::Cpu),
-        "auto" => return Ok(Device::cuda_if_available()),
-        "cuda" => 0,
-        other => {
-            other.strip_prefix("cuda:").and_then(|number| number.parse().ok()).unwrap_or(usize::MAX)
-        }
-    };
-    let there = if Cuda::is_available() { Cuda::device_count().max(0) as usize } else { 0 };
-    if number < there {
-        return Ok(Device::Cuda(number));
-    }
-    Err(refused(format!("libtorch sees {there} CUDA devices here; use cpu or auto")))
-}
 
 /// How the cores are shared between decoding and libtorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,12 +84,5 @@ mod tests {
         assert_eq!(budget(1, 0, Device::Cpu), (1, 1));
         assert_eq!(budget(8, 3, Device::Cpu), (3, 5));
         assert_eq!(budget(2, 5, Device::Cpu), (5, 1));
-    }
-
-    #[test]
-    fn a_device_that_is_not_there_is_refused_with_its_name() {
-        assert_eq!(device("cpu").unwrap(), Device::Cpu);
-        let message = device("cuda:200").unwrap_err().to_string();
-        assert!(message.contains("run.device = cuda:200"), "{message}");
     }
 }

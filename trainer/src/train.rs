@@ -2,26 +2,30 @@
 //!
 //! A step does, in this order (method.md 1.3): batch, forward of all views, loss, backward, optimiser, groups,
 //! feature memory, then either the moving average of the momentum branch or, when it is due, the reset of the
-//! groups. Nothing in it waits for the device except the log line and, on a CPU, the check of the loss.
+//! groups. Nothing in it waits for the device except a checkpoint, an evaluation, a reset of the groups and, on a CPU, the
+//! check of the loss; lines of the log are read from the device when they have arrived (`train/report.rs`).
+
+mod report;
 
 use std::time::{Duration, Instant};
 
 use smog_model::{GroupStats, ModelError, ResetReport, guard};
 use smog_pipeline::batch::HostBatch;
 use smog_pipeline::runtime::TRAINER;
-use smog_pipeline::sample::SampleKey;
 use smog_pipeline::stream::Next;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::checkpoint::Store;
-use crate::collapse::Warning;
 use crate::error::TrainError;
 use crate::eval::knn::Metric;
-use crate::metrics::{Event, StepFigures, SummaryFigures};
+use crate::metrics::Event;
 use crate::progress::EvalProgress;
 use crate::session::{METRICS_FILE, Session};
+use crate::settings::DataMode;
 use crate::signals::StopRequest;
 use crate::timetable::Timetable;
+use report::Window;
+pub(crate) use report::{Line, RecentKeys};
 
 /// How a sitting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,19 +41,6 @@ struct StepReport {
     loss: Tensor,
     groups: GroupStats,
     reset: Option<(ResetReport, Duration)>,
-}
-
-/// The steps since the last log line.
-struct Window {
-    start: Instant,
-    waited: Duration,
-    losses: Vec<Tensor>,
-}
-
-impl Window {
-    fn new() -> Self {
-        Self { start: Instant::now(), waited: Duration::ZERO, losses: Vec::new() }
-    }
 }
 
 impl Session {
@@ -72,40 +63,37 @@ impl Session {
         if self.position.step == 0 {
             self.evaluate()?;
         }
-        let mut window = Window::new();
+        let mut window = self.window();
         let mut sitting = Instant::now();
         let trained_before = self.position.trained_seconds;
-        let mut keys: Vec<SampleKey> = Vec::new();
         while self.position.step < total {
-            let waiting = Instant::now();
-            let batch = self.next_batch()?;
-            window.waited += waiting.elapsed();
-            keys.clear();
-            keys.extend_from_slice(batch.keys());
-
             let step = self.position.step;
+            let batch = self.take_batch(&mut window)?;
             let Some(report) = self.step(step, batch)? else {
-                return Err(self.diverged(step, &keys)?);
+                // On a GPU an earlier step may be to blame.
+                self.check_losses(&window)?;
+                return Err(self.diverged(step)?);
             };
             window.losses.push(report.loss);
             let done = self.position.step;
             let is_last = done == total;
             let is_stopping = stop.is_requested() || leave_at == Some(done);
 
+            self.read_line(false)?;
             if let Some((reset, took)) = &report.reset {
                 self.report_reset(done, reset, *took)?;
             }
             if done.is_multiple_of(self.timetable.log_every) || is_last || is_stopping {
-                self.log(&mut window, &report.groups)?;
-                if self.position.last_loss.is_some_and(|loss| !loss.is_finite()) {
-                    return Err(self.diverged(step, &keys)?);
-                }
+                self.begin_line(&mut window, &report.groups)?;
+                self.read_line(is_last || is_stopping)?;
             }
             let knn =
                 (Timetable::is_due(self.timetable.knn_every, done) || is_last) && !is_stopping;
             let save =
                 Timetable::is_due(self.timetable.checkpoint_every, done) || is_last || is_stopping;
             if save || knn || self.timetable.epoch_ended(done).is_some() {
+                // A state that is kept or looked at is one whose losses were all looked at.
+                self.check_losses(&window)?;
                 self.position.trained_seconds += sitting.elapsed().as_secs_f64();
                 if save {
                     self.save()?;
@@ -114,15 +102,29 @@ impl Session {
                     self.evaluate()?;
                 }
                 // Neither belongs to the rate of the steps.
-                (sitting, window.start, window.waited) =
-                    (Instant::now(), Instant::now(), Duration::ZERO);
-                window.losses.clear();
+                (sitting, window) = (Instant::now(), self.window());
             }
             if is_stopping && !is_last {
                 return self.end(Outcome::Interrupted, trained_before);
             }
         }
         self.end(Outcome::Finished, trained_before)
+    }
+
+    /// The next batch, and the time that it took to come. None where every step is done on a batch that is on the device.
+    fn take_batch(&mut self, window: &mut Window) -> Result<Option<HostBatch>, TrainError> {
+        if self.resident.is_some() {
+            return Ok(None);
+        }
+        guard(|| {
+            self.transfer.make_room();
+            self.transfer.data_wait.begin();
+        })?;
+        let waiting = Instant::now();
+        let batch = self.next_batch()?;
+        window.waited += waiting.elapsed();
+        self.keys.note(self.position.step, batch.keys());
+        Ok(Some(batch))
     }
 
     fn next_batch(&mut self) -> Result<HostBatch, TrainError> {
@@ -138,19 +140,24 @@ impl Session {
 
     /// One step; `None` where its loss is not finite, in which case nothing was changed by it. On a GPU that
     /// is only seen at the next log line.
-    fn step(&mut self, step: u64, batch: HostBatch) -> Result<Option<StepReport>, TrainError> {
+    fn step(
+        &mut self,
+        step: u64,
+        batch: Option<HostBatch>,
+    ) -> Result<Option<StepReport>, TrainError> {
         let _span = tracing::debug_span!(TRAINER, step).entered();
+        let views = guard(|| self.views(batch))?;
         let num_large = self.config.augment.num_large();
         let reset_settings = &self.config.reset;
         // The one boundary at which a refusal of libtorch becomes an error.
         let report = guard(|| -> Result<_, ModelError> {
-            let views: Vec<Tensor> =
-                (0..batch.num_views()).map(|view| self.normalizer.view(&batch, view)).collect();
-            drop(batch);
             let output = self.model.forward(&views, num_large, step);
             let loss = output.loss.detach();
-            if self.device == Device::Cpu && !loss.double_value(&[]).is_finite() {
-                return Ok(None);
+            if self.device == Device::Cpu {
+                if !loss.double_value(&[]).is_finite() {
+                    return Ok(None);
+                }
+                self.keys.checked(step);
             }
             self.optimizer.zero_grad(self.model.parameters());
             self.model.backward(&output);
@@ -209,68 +216,22 @@ impl Session {
         }
     }
 
-    /// Reads the losses since the last line from the device and shows the state of the run.
-    fn log(&mut self, window: &mut Window, groups: &GroupStats) -> Result<(), TrainError> {
-        let step = self.position.step;
-        let (losses, groups, gradient_norm) = guard(|| {
-            let losses =
-                Tensor::stack(&window.losses, 0).to_kind(Kind::Double).to_device(Device::Cpu);
-            let mut values = vec![0f64; window.losses.len()];
-            losses.copy_data(&mut values, window.losses.len());
-            let norm = self.optimizer.gradient_norm(self.model.parameters());
-            (values, groups.read(), norm.double_value(&[]))
-        })?;
-        let num_steps = losses.len() as f64;
-        let seconds = window.start.elapsed().as_secs_f64();
-        let loss = losses.last().copied().unwrap_or(f64::NAN);
-        self.position.last_loss = Some(loss);
-        let scale = self.timetable.scale;
-        let figures = StepFigures {
-            step,
-            epoch: step as f64 / scale.steps_per_epoch as f64,
-            loss,
-            mean_loss: losses.iter().sum::<f64>() / num_steps,
-            lr: self.timetable.lr(step - 1),
-            momentum: self.timetable.momentum(step - 1),
-            gradient_norm,
-            images_per_second: num_steps * scale.batch_size as f64 / seconds,
-            step_seconds: seconds / num_steps,
-            data_wait_seconds: window.waited.as_secs_f64() / num_steps,
-            data_wait_ratio: window.waited.as_secs_f64() / seconds,
-            groups,
+    /// The views of a step on the device.
+    fn views(&mut self, batch: Option<HostBatch>) -> Vec<Tensor> {
+        let views = match batch {
+            Some(batch) => self.transfer.views(batch, &self.normalizer),
+            None => self.resident.take().unwrap_or_default(),
         };
-        self.write(&Event::Step(&figures))?;
-        self.write(&Event::Stream { step, metrics: &self.stream.metrics() })?;
-        for warning in self.collapse.line(&figures.groups) {
-            tracing::warn!("{warning}");
-            let Warning { figure, value, limit, .. } = warning;
-            self.write(&Event::Collapse { step, figure, value, limit })?;
+        if self.config.run.data_mode == DataMode::Resident {
+            self.resident = Some(views.iter().map(Tensor::shallow_clone).collect());
         }
-        self.progress.step(&figures, &self.timetable, self.config.model.groups.count);
-        *window = Window::new();
-        Ok(())
-    }
-
-    fn report_reset(
-        &mut self,
-        step: u64,
-        report: &ResetReport,
-        took: Duration,
-    ) -> Result<(), TrainError> {
-        self.progress.note(&format!(
-            "-- step {step}: groups made anew from {} of {} features in {:.1} s (mean cosine {:.3}, clusters of {} to \
-             {}); the loss jumps now and falls again --",
-            report.num_clustered,
-            report.num_features,
-            took.as_secs_f64(),
-            report.mean_cosine,
-            report.smallest,
-            report.largest,
-        ));
-        self.write(&Event::Reset { step, report, reset_seconds: took.as_secs_f64() })
+        views
     }
 
     fn save(&mut self) -> Result<(), TrainError> {
+        if self.config.run.data_mode == DataMode::Resident {
+            return Ok(());
+        }
         let start = Instant::now();
         write_state(self, &self.store)?;
         let event = Event::Checkpoint {
@@ -299,33 +260,6 @@ impl Session {
             self.write(&Event::Knn { step: self.position.step, result: &result, eval_seconds })?;
         }
         Ok(())
-    }
-
-    /// Keeps the state of a run that cannot go on, for a look, outside the checkpoints: nothing resumes there.
-    fn diverged(&mut self, step: u64, keys: &[SampleKey]) -> Result<TrainError, TrainError> {
-        let store = Store::new(self.folder.path().join("diverged"), 1);
-        let saved = write_state(self, &store)?;
-        let path = saved.join("samples.json");
-        let text = serde_json::to_vec_pretty(keys).unwrap_or_default();
-        std::fs::write(&path, text).map_err(TrainError::io("write", &path))?;
-        self.write(&Event::Diverged { step: step + 1 })?;
-        Ok(TrainError::Diverged { step: step + 1, lr: self.timetable.lr(step), saved })
-    }
-
-    /// The last lines. `trained_before` is the time spent in earlier sittings.
-    fn end(&mut self, outcome: Outcome, trained_before: f64) -> Result<Outcome, TrainError> {
-        let seconds = self.position.trained_seconds - trained_before;
-        let figures = SummaryFigures::new(self.position.step, seconds, &self.stream.metrics());
-        if let Some(figures) = figures {
-            self.write(&Event::Summary(&figures))?;
-            self.progress.note(&format!("-- {figures} --"));
-        }
-        self.write(&Event::End {
-            step: self.position.step,
-            finished: outcome == Outcome::Finished,
-            trained_seconds: self.position.trained_seconds,
-        })?;
-        Ok(outcome)
     }
 
     fn write(&mut self, event: &Event<'_>) -> Result<(), TrainError> {

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use smog_model::{Backbone, EncoderBranch, SmogModel};
 
 use crate::checkpoint::{Checkpoint, CheckpointError, tensors};
+use crate::device::device;
 use crate::error::TrainError;
 use crate::export::{About, about};
 use crate::folder::{INIT_FILE, checkpoints, stored_settings};
 use crate::settings::RunConfig;
-use crate::threads::{ThreadBudget, device};
+use crate::threads::ThreadBudget;
 
 /// Which encoder.
 #[derive(Clone, Debug, Default)]

@@ -6,6 +6,7 @@
 
 use tch::{Device, Tensor};
 
+use crate::device::upload;
 use crate::draw::{Domain, Draw};
 use crate::layers::Mode;
 
@@ -39,8 +40,8 @@ impl DropPath {
             }
             _ => None,
         };
-        // All of them at once: a copy to the device for each branch would make the host wait each time.
-        Self { scales: scales.map(|scales| scales.to_device(device)) }
+        // All of them in one copy, and one that does not make the host wait for the device.
+        Self { scales: scales.map(|scales| upload(&scales, device)) }
     }
 
     /// `x` and what residual branch number `number` gives for it, `[B, ...]`.

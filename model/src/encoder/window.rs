@@ -3,6 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::parts::{join_heads, split_heads};
+use crate::device::upload;
 use crate::layers::{Linear, TRANSFORMER_STD};
 use crate::network::{Builder, Leaf, Network};
 
@@ -73,8 +74,7 @@ impl Cut {
         let across = regions(self.windows[1], self.shift[1]);
         let both: Vec<i64> =
             down.iter().flat_map(|row| across.iter().map(move |column| 3 * row + column)).collect();
-        let regions = Tensor::from_slice(&both)
-            .to_device(options.1)
+        let regions = upload(&Tensor::from_slice(&both), options.1)
             .view([self.windows[0], WINDOW, self.windows[1], WINDOW])
             .permute([0, 2, 1, 3])
             .reshape([-1, WINDOW * WINDOW]);

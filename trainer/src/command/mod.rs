@@ -1,5 +1,6 @@
 //! The commands of the program, one module each.
 
+pub(crate) mod devices;
 pub(crate) mod embed;
 pub(crate) mod eval;
 pub(crate) mod export;

@@ -10,7 +10,7 @@ use smog_trainer::error::TrainError;
 use smog_trainer::folder::stored_settings;
 use smog_trainer::progress::ShardingProgress;
 use smog_trainer::session::{RunOptions, Session};
-use smog_trainer::settings::{RawConfig, RunConfig, SettingsError, presets};
+use smog_trainer::settings::{DataMode, RawConfig, RunConfig, SettingsError, presets};
 use smog_trainer::signals::StopRequest;
 use smog_trainer::train::Outcome;
 
@@ -22,7 +22,9 @@ use smog_trainer::train::Outcome;
     smog-trainer run --preset imagenet-vit-s --data imagenet-shards/ --set model.encoder.arch=vit_base\n  \
     smog-trainer run --preset imagenet-resnet50 --data photos-shards/ --init resnet50.safetensors\n  \
     smog-trainer run --resume runs/cifar10-resnet18-20250101-120000\n  \
-    smog-trainer run --preset demo --data synthetic:600 --steps 50 --trace trace.json\n\n\
+    smog-trainer run --preset demo --data synthetic:600 --steps 50 --trace trace.json\n  \
+    smog-trainer run --preset imagenet-resnet50 --data shards/ --device cuda:0 --set run.precision=bf16\n  \
+    smog-trainer run --preset imagenet-resnet50 --data shards/ --steps 500 --data-mode resident\n\n\
     Settings come in layers: the preset, over it --config, over it --set and the flags that stand for a setting. \
     `smog-trainer presets NAME` prints a preset with comments.\n\
     --trace shows in ui.perfetto.dev what each thread does and whom it waits for; the file ends after a million events, \
@@ -69,6 +71,9 @@ pub(crate) struct Args {
     /// auto, cpu, cuda or cuda:N (run.device)
     #[arg(long)]
     device: Option<String>,
+    /// stream, or resident: every step on one batch, to measure the rate without a data path (run.data_mode)
+    #[arg(long, value_name = "MODE")]
+    data_mode: Option<String>,
     /// Cores to use; 0 takes all (run.threads)
     #[arg(long)]
     threads: Option<u32>,
@@ -122,9 +127,14 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         stop_after: args.stop_after,
         quiet: args.quiet,
     };
+    let is_resident = config.run.data_mode == DataMode::Resident;
     let session = Session::open(config, &data, eval_data.as_ref(), options)?;
     Ok(match session.train(&stop)? {
         Outcome::Finished => ExitCode::SUCCESS,
+        Outcome::Interrupted if is_resident => {
+            tell("interrupted; a run on one resident batch has nothing to go on from");
+            ExitCode::from(crate::INTERRUPTED)
+        }
         Outcome::Interrupted => {
             tell(&format!(
                 "interrupted; a checkpoint was saved. Go on with: smog-trainer run --resume {}",
@@ -172,6 +182,7 @@ impl Args {
         set("run.batch_size", self.batch_size.map(|value| value.to_string()));
         set("run.seed", self.seed.map(|value| value.to_string()));
         set("run.device", self.device.clone());
+        set("run.data_mode", self.data_mode.clone());
         set("run.threads", self.threads.map(|value| value.to_string()));
         set("stream.workers", self.workers.map(|value| value.to_string()));
         sets

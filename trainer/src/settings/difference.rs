@@ -21,6 +21,7 @@ const HARMLESS: &[&str] = &[
     "data.cache_dir",
     "data.cache_mib",
     "data.concurrent_reads",
+    "stream.renderer",
     "stream.workers",
     "stream.num_slots",
     "stream.memory_budget_mib",

@@ -25,6 +25,7 @@ pub use difference::Difference;
 pub use error::SettingsError;
 pub use layers::RawConfig;
 pub use sections::{
-    DataSection, EvalSection, ResetSection, RunConfig, RunSection, ScheduleSection, StreamSection,
+    DataMode, DataSection, EvalSection, RendererKind, ResetSection, RunConfig, RunSection,
+    ScheduleSection, StreamSection,
 };
 pub use span::{Scale, Span};

@@ -63,6 +63,11 @@ pub struct RunSection {
     /// `f32`, or `bf16`: convolutions and products of a step in bfloat16; weights, groups, loss and k-means stay
     /// f32. Pays where the hardware has it.
     pub precision: Precision,
+    /// Whether a GPU may round f32 convolutions and products to TF32: faster, about three decimal digits.
+    pub tf32: bool,
+    /// `stream`, or `resident`: one batch is taken and every step is done on it. Measures the rate that a perfect data
+    /// path would give, and learns nothing; no checkpoints are written.
+    pub data_mode: DataMode,
     /// Cores that the run may use; 0 takes all.
     pub threads: u32,
     /// Steps between lines of progress and metrics.
@@ -83,12 +88,38 @@ impl Default for RunSection {
             init: None,
             device: "auto".to_owned(),
             precision: Precision::F32,
+            tf32: false,
+            data_mode: DataMode::Stream,
             threads: 0,
             log_every: Span::Steps(10),
             checkpoint_every: Span::Epochs(1.0),
             keep_checkpoints: 3,
         }
     }
+}
+
+/// Where the batches of a run come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DataMode {
+    /// The stream.
+    #[default]
+    Stream,
+    /// The stream's first batch, again and again.
+    Resident,
+}
+
+/// What makes views of images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RendererKind {
+    /// What is best among what is there.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// The GPU of the run.
+    Cuda,
 }
 
 /// `[data]`
@@ -138,6 +169,8 @@ impl DataSection {
 pub struct StreamSection {
     /// Order of samples within an epoch.
     pub order: OrderSettings,
+    /// `auto`, `cpu` or `cuda`: what decodes and makes the views.
+    pub renderer: RendererKind,
     /// Library for JPEG.
     pub decoder: DecoderKind,
     /// Let the decoder reduce large images. Faster, slightly other pixels.
@@ -162,6 +195,7 @@ impl Default for StreamSection {
     fn default() -> Self {
         Self {
             order: OrderSettings::default(),
+            renderer: RendererKind::Auto,
             decoder: DecoderKind::default(),
             scaled_decode: false,
             apply_exif: false,

@@ -1,11 +1,15 @@
 //! Whole runs: resumed, refused, interrupted. One program, since each test program links libtorch.
 
 #[cfg(test)]
+mod cuda;
+#[cfg(test)]
 mod evaluate;
 #[cfg(test)]
 mod preflight;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod resident;
 #[cfg(test)]
 mod resume;
 #[cfg(test)]

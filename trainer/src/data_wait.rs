@@ -1,0 +1,127 @@
+//! How long a device had nothing to do since its batch was not there.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use smog_model::device::{Event, Stream};
+use tch::Device;
+
+/// Measures on the device: a mark behind the work of the last step, before the trainer takes the next batch, and one
+/// where the device may go on with that batch. The time between the two is lost to data. Marks are read when the device
+/// has passed them, so nobody waits for a figure; it lags by the steps that the host is ahead.
+#[derive(Debug)]
+pub(crate) struct DataWait {
+    device: Device,
+    begun: Option<[Event; 2]>,
+    pending: VecDeque<[Event; 2]>,
+    spare: Vec<[Event; 2]>,
+    passed: Waited,
+}
+
+/// Steps and the time that the device waited in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waited {
+    pub(crate) num_steps: u64,
+    pub(crate) time: Duration,
+}
+
+impl Waited {
+    /// What came after `earlier`.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self {
+            num_steps: self.num_steps - earlier.num_steps,
+            time: self.time.saturating_sub(earlier.time),
+        }
+    }
+
+    /// Mean of a step; `None` where no step was measured.
+    pub(crate) fn mean_seconds(self) -> Option<f64> {
+        (self.num_steps > 0).then(|| self.time.as_secs_f64() / self.num_steps as f64)
+    }
+}
+
+impl DataWait {
+    pub(crate) fn new(device: Device) -> Self {
+        Self {
+            device,
+            begun: None,
+            pending: VecDeque::new(),
+            spare: Vec::new(),
+            passed: Waited::default(),
+        }
+    }
+
+    /// The device's work so far is queued; the trainer goes for a batch.
+    pub(crate) fn begin(&mut self) {
+        let device = self.device;
+        let mut marks =
+            self.spare.pop().unwrap_or_else(|| [Event::timed(device), Event::timed(device)]);
+        marks[0].record(Stream::current(device));
+        self.begun = Some(marks);
+    }
+
+    /// All that the device waits for in order to go on is queued.
+    pub(crate) fn end(&mut self) {
+        if let Some(mut marks) = self.begun.take() {
+            marks[1].record(Stream::current(self.device));
+            self.pending.push_back(marks);
+        }
+    }
+
+    /// What is known by now.
+    pub(crate) fn read(&mut self) -> Waited {
+        while self.pending.front().is_some_and(|[_, end]| end.is_done()) {
+            self.take_oldest();
+        }
+        self.passed
+    }
+
+    /// All steps so far; waits for the device.
+    pub(crate) fn finish(&mut self) -> Waited {
+        while let Some([_, end]) = self.pending.front() {
+            end.synchronize();
+            self.take_oldest();
+        }
+        self.passed
+    }
+
+    fn take_oldest(&mut self) {
+        if let Some(marks) = self.pending.pop_front() {
+            self.passed.num_steps += 1;
+            self.passed.time += marks[0].until(&marks[1]);
+            self.spare.push(marks);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_between_the_marks_of_each_step_is_summed() {
+        let mut wait = DataWait::new(Device::Cpu);
+        wait.end();
+        assert_eq!(wait.read(), Waited::default(), "nothing was begun");
+        for milliseconds in [4, 0, 7] {
+            wait.begin();
+            std::thread::sleep(Duration::from_millis(milliseconds));
+            wait.end();
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let first = wait.read();
+        assert_eq!(first.num_steps, 3);
+        assert!(first.time >= Duration::from_millis(11), "{first:?}");
+        assert!(
+            first.time < Duration::from_millis(500),
+            "the time outside is not counted: {first:?}"
+        );
+        wait.begin();
+        wait.end();
+        let later = wait.finish().since(first);
+        assert_eq!(later.num_steps, 1);
+        assert!(later.mean_seconds().unwrap() < 0.2, "{later:?}");
+        assert_eq!(later.since(later).mean_seconds(), None);
+        assert_eq!(wait.spare.len(), 3, "the fourth step used the marks of an earlier one");
+    }
+}

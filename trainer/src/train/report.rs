@@ -1,0 +1,327 @@
+//! What a run tells of its steps, and the watch over their losses.
+//!
+//! Losses stay on the device. A line of the log is computed there and sent to the host behind the steps that are queued;
+//! it is written when it has arrived, on a GPU some steps later, on the CPU at once. So the check that every loss is a
+//! finite number lags, too, and misses none: a checkpoint, an evaluation and the end of a run wait for it.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use smog_model::device::Readback;
+use smog_model::{GroupFigures, GroupStats, ResetReport, guard};
+use smog_pipeline::sample::SampleKey;
+use tch::{Kind, Tensor};
+
+use super::{Outcome, write_state};
+use crate::checkpoint::Store;
+use crate::collapse::Warning;
+use crate::data_wait::Waited;
+use crate::error::TrainError;
+use crate::metrics::{Event, StepFigures, SummaryFigures};
+use crate::session::Session;
+
+/// The steps since the last log line.
+pub(super) struct Window {
+    start: Instant,
+    pub(super) waited: Duration,
+    /// What the device had waited at its start, as far as it was known.
+    device_waited: Waited,
+    /// Of every step, on the device.
+    pub(super) losses: Vec<Tensor>,
+}
+
+/// A line of the log on its way from the device.
+#[derive(Debug)]
+pub(crate) struct Line {
+    /// Losses, length of the gradient, figures of the groups.
+    values: Readback,
+    num_steps: usize,
+    /// Steps done at its end.
+    step: u64,
+    seconds: f64,
+    waited: Duration,
+    device_wait_seconds: Option<f64>,
+}
+
+/// What was shown in recent steps.
+#[derive(Debug, Default)]
+pub(crate) struct RecentKeys {
+    steps: VecDeque<(u64, Vec<SampleKey>)>,
+    spare: Vec<Vec<SampleKey>>,
+}
+
+impl RecentKeys {
+    pub(super) fn note(&mut self, step: u64, keys: &[SampleKey]) {
+        let mut own = self.spare.pop().unwrap_or_default();
+        own.clear();
+        own.extend_from_slice(keys);
+        self.steps.push_back((step, own));
+    }
+
+    /// The losses up to this step are finite. The newest batch is kept: a run on one batch goes on with it.
+    pub(super) fn checked(&mut self, step: u64) {
+        while self.steps.len() > 1 && self.steps.front().is_some_and(|(first, _)| *first <= step) {
+            self.spare.extend(self.steps.pop_front().map(|(_, keys)| keys));
+        }
+    }
+
+    /// What was shown in this step.
+    fn of(&self, step: u64) -> &[SampleKey] {
+        let known = self.steps.iter().rev().find(|(first, _)| *first <= step);
+        known.map_or(&[], |(_, keys)| keys)
+    }
+}
+
+impl Session {
+    /// A window that begins now.
+    pub(super) fn window(&mut self) -> Window {
+        Window {
+            start: Instant::now(),
+            waited: Duration::ZERO,
+            device_waited: self.device_waited(),
+            losses: Vec::new(),
+        }
+    }
+
+    fn device_waited(&mut self) -> Waited {
+        // The step's own guard meets the device's error, if there is one.
+        guard(|| self.transfer.data_wait.read()).unwrap_or_default()
+    }
+
+    /// Queues what a log line needs behind the steps that are queued, and begins the next window.
+    pub(super) fn begin_line(
+        &mut self,
+        window: &mut Window,
+        groups: &GroupStats,
+    ) -> Result<(), TrainError> {
+        self.read_line(true)?;
+        let values = guard(|| {
+            let losses = Tensor::stack(&window.losses, 0).to_kind(Kind::Double);
+            let norm = self.optimizer.gradient_norm(self.model.parameters());
+            let norm = norm.to_kind(Kind::Double).view(1);
+            Readback::begin(&Tensor::cat(&[losses, norm, groups.figures()], 0))
+        })?;
+        let next = self.window();
+        let device_wait = next.device_waited.since(window.device_waited);
+        let window = std::mem::replace(window, next);
+        self.line = Some(Line {
+            values,
+            num_steps: window.losses.len(),
+            step: self.position.step,
+            seconds: window.start.elapsed().as_secs_f64(),
+            waited: window.waited,
+            device_wait_seconds: device_wait.mean_seconds().filter(|_| self.device.is_cuda()),
+        });
+        Ok(())
+    }
+
+    /// Writes and shows the line that is on its way, if it has arrived or `must` be waited for.
+    pub(super) fn read_line(&mut self, must: bool) -> Result<(), TrainError> {
+        let arrived = match &self.line {
+            Some(line) => must || guard(|| line.values.is_done())?,
+            None => false,
+        };
+        let Some(line) = self.line.take_if(|_| arrived) else { return Ok(()) };
+        let values = guard(|| line.values.read())?;
+        let (losses, rest) = values.split_at(line.num_steps);
+        let Some((&gradient_norm, groups)) = rest.split_first() else { return Ok(()) };
+        let Ok(groups) = groups.try_into() else { return Ok(()) };
+        let (step, seconds, num_steps) = (line.step, line.seconds, line.num_steps as f64);
+        let step_seconds = seconds / num_steps;
+        let loss = losses.last().copied().unwrap_or(f64::NAN);
+        self.position.last_loss = Some(loss);
+        let scale = self.timetable.scale;
+        let figures = StepFigures {
+            step,
+            epoch: step as f64 / scale.steps_per_epoch as f64,
+            loss,
+            mean_loss: losses.iter().sum::<f64>() / num_steps,
+            lr: self.timetable.lr(step - 1),
+            momentum: self.timetable.momentum(step - 1),
+            gradient_norm,
+            images_per_second: num_steps * scale.batch_size as f64 / seconds,
+            step_seconds,
+            data_wait_seconds: line.waited.as_secs_f64() / num_steps,
+            data_wait_ratio: line.waited.as_secs_f64() / seconds,
+            device_wait_seconds: line.device_wait_seconds,
+            device_wait_ratio: line.device_wait_seconds.map(|waited| waited / step_seconds),
+            groups: GroupFigures::from_values(groups),
+        };
+        self.write(&Event::Step(&figures))?;
+        self.write(&Event::Stream { step, metrics: &self.stream.metrics() })?;
+        if let Some(load) = &mut self.gpu_load {
+            let figures = load.read();
+            self.write(&Event::Gpu { step, figures })?;
+        }
+        for warning in self.collapse.line(&figures.groups) {
+            tracing::warn!("{warning}");
+            let Warning { figure, value, limit, .. } = warning;
+            self.write(&Event::Collapse { step, figure, value, limit })?;
+        }
+        self.progress.step(&figures, &self.timetable, self.config.model.groups.count);
+        self.judge(step - losses.len() as u64, losses)
+    }
+
+    /// Looks at every loss that was not looked at yet; waits for the device.
+    pub(super) fn check_losses(&mut self, window: &Window) -> Result<(), TrainError> {
+        self.read_line(true)?;
+        if window.losses.is_empty() {
+            return Ok(());
+        }
+        let losses = guard(|| {
+            Readback::begin(&Tensor::stack(&window.losses, 0).to_kind(Kind::Double)).read()
+        })?;
+        self.judge(self.position.step - losses.len() as u64, &losses)
+    }
+
+    /// Ends the run where one of these losses, of the steps from `first` on, is not a finite number.
+    fn judge(&mut self, first: u64, losses: &[f64]) -> Result<(), TrainError> {
+        match losses.iter().position(|loss| !loss.is_finite()) {
+            Some(number) => Err(self.diverged(first + number as u64)?),
+            None => {
+                self.keys.checked((first + losses.len() as u64).saturating_sub(1));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn report_reset(
+        &mut self,
+        step: u64,
+        report: &ResetReport,
+        took: Duration,
+    ) -> Result<(), TrainError> {
+        self.progress.note(&format!(
+            "-- step {step}: groups made anew from {} of {} features in {:.1} s (mean cosine {:.3}, clusters of {} to \
+             {}); the loss jumps now and falls again --",
+            report.num_clustered,
+            report.num_features,
+            took.as_secs_f64(),
+            report.mean_cosine,
+            report.smallest,
+            report.largest,
+        ));
+        self.write(&Event::Reset { step, report, reset_seconds: took.as_secs_f64() })
+    }
+
+    /// Keeps the state of a run that cannot go on, for a look, outside the checkpoints: nothing resumes there.
+    pub(super) fn diverged(&mut self, step: u64) -> Result<TrainError, TrainError> {
+        let store = Store::new(self.folder.path().join("diverged"), 1);
+        let saved = write_state(self, &store)?;
+        let path = saved.join("samples.json");
+        let text = serde_json::to_vec_pretty(self.keys.of(step)).unwrap_or_default();
+        std::fs::write(&path, text).map_err(TrainError::io("write", &path))?;
+        self.write(&Event::Diverged { step: step + 1 })?;
+        let lr = self.timetable.lr(step);
+        Ok(TrainError::Diverged { step: step + 1, seen_after: self.position.step, lr, saved })
+    }
+
+    /// The last lines. `trained_before` is the time spent in earlier sittings.
+    pub(super) fn end(
+        &mut self,
+        outcome: Outcome,
+        trained_before: f64,
+    ) -> Result<Outcome, TrainError> {
+        let seconds = self.position.trained_seconds - trained_before;
+        let waited = guard(|| self.transfer.data_wait.finish())?;
+        let figures = SummaryFigures::new(
+            self.position.step,
+            seconds,
+            self.config.run.data_mode,
+            self.device.is_cuda().then_some(waited.time),
+            &self.stream.metrics(),
+        );
+        if let Some(figures) = figures {
+            self.write(&Event::Summary(&figures))?;
+            self.progress.note(&format!("-- {figures} --"));
+        }
+        self.write(&Event::End {
+            step: self.position.step,
+            finished: outcome == Outcome::Finished,
+            trained_seconds: self.position.trained_seconds,
+        })?;
+        Ok(outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::DataSet;
+    use crate::session::RunOptions;
+    use crate::settings::RawConfig;
+    use smog_pipeline::sample::{Ordinal, SampleId};
+
+    /// A run that has done nothing yet.
+    fn session(dir: &std::path::Path) -> Session {
+        let sets = [
+            "run.device=cpu",
+            "run.batch_size=8",
+            "model.groups.count=8",
+            "model.encoder.width=8",
+            "run.threads=1",
+        ];
+        let raw = sets
+            .iter()
+            .fold(RawConfig::preset("demo").unwrap(), |raw, set| raw.with_set(set).unwrap());
+        let options = RunOptions { run_dir: dir.to_owned(), quiet: true, ..RunOptions::default() };
+        let data = DataSet::Synthetic { count: 60, side: 32 };
+        Session::open(raw.resolve().unwrap(), &data, None, options).unwrap()
+    }
+
+    /// As on a GPU, where losses are looked at some steps later.
+    #[test]
+    fn a_loss_that_is_looked_at_later_names_its_own_step_and_samples() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut session = session(&dir.path().join("run"));
+        for step in 0..6 {
+            session.keys.note(step, &keys(step as u32));
+        }
+        session.position.step = 6;
+        let mut window = session.window();
+        window.losses = [1.0, 2.0].map(Tensor::from).into();
+        session.check_losses(&window).unwrap();
+        window.losses = [1.0, 2.0, f64::NAN, f64::INFINITY].map(Tensor::from).into();
+        session.keys = RecentKeys::default();
+        for step in 2..6 {
+            session.keys.note(step, &keys(step as u32));
+        }
+        let error = session.check_losses(&window).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("at step 5 (seen after step 6, of which the saved state is)"),
+            "{text}"
+        );
+        let TrainError::Diverged { saved, .. } = error else { panic!("{text}") };
+        let named: Vec<SampleKey> =
+            serde_json::from_slice(&std::fs::read(saved.join("samples.json")).unwrap()).unwrap();
+        assert_eq!(named, keys(4), "of step 5, counted from 1");
+    }
+
+    fn keys(number: u32) -> Vec<SampleKey> {
+        vec![SampleKey {
+            epoch: 0,
+            ordinal: Ordinal(number.into()),
+            sample: SampleId(number),
+            attempt: 0,
+        }]
+    }
+
+    #[test]
+    fn the_samples_of_a_step_are_known_until_its_loss_was_looked_at() {
+        let mut recent = RecentKeys::default();
+        assert_eq!(recent.of(0), []);
+        for step in 3..7 {
+            recent.note(step, &keys(step as u32));
+        }
+        assert_eq!(recent.of(4), keys(4));
+        recent.checked(4);
+        assert_eq!((recent.of(4), recent.of(5)), (&[][..], keys(5).as_slice()));
+        recent.checked(9);
+        assert_eq!(recent.of(6), keys(6), "the newest stays");
+        assert_eq!(recent.of(20), keys(6), "a run on one batch shows it in every later step");
+        recent.note(7, &keys(7));
+        assert_eq!(recent.of(7), keys(7));
+        assert_eq!(recent.spare.len() + recent.steps.len(), 4, "memory is used again");
+    }
+}

@@ -1,0 +1,147 @@
+//! From a slot of the stream to normalised views on the device, without a wait of the host.
+//!
+//! ```text
+//!   slot (pinned) ──copy, side stream──> landing (u8, on the device) ──normalise, trainer's stream──> views
+//!     │ lease given back when the copy is done            │ used again when its bytes were read
+//! ```
+//!
+//! Landings are made once. The copy of a batch waits, on the device, until the bytes that lay in its landing were
+//! read; the trainer's stream waits, on the device, for the copy. So the copy of the next batch goes on beside the step
+//! of this one. The host waits in one place: before it takes a batch while as many leases are out as there are landings,
+//! which also keeps it from running ahead of the device without end. On the CPU every part is done when its call returns,
+//! and the same code is a plain copy.
+
+use std::collections::VecDeque;
+
+use smog_model::device::{Event, Stream, copy_bytes};
+use smog_pipeline::batch::{BatchShape, HostBatch};
+use tch::{Device, Kind, Tensor};
+
+use crate::data_wait::DataWait;
+use crate::images::Normalizer;
+
+/// Landings on a GPU: one being read, one being copied into.
+const NUM_LANDINGS: usize = 2;
+
+/// Memory of the device for the bytes of one batch.
+#[derive(Debug)]
+struct Landing {
+    /// `[rows, side, side, 3]` of each view.
+    views: Vec<Tensor>,
+    /// The bytes are here.
+    copied: Event,
+    /// The bytes were read.
+    used: Event,
+}
+
+/// Takes batches to the device.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    device: Device,
+    copies: Stream,
+    landings: Vec<Landing>,
+    next: usize,
+    /// Batches whose bytes may still be read, oldest first, with their landing.
+    held: VecDeque<(HostBatch, usize)>,
+    /// How long the device waited.
+    pub(crate) data_wait: DataWait,
+}
+
+impl Transfer {
+    /// For batches of this shape, of which the stream has `num_slots`.
+    ///
+    /// # Panics
+    /// Where libtorch refuses, here and below.
+    pub(crate) fn new(device: Device, shape: &BatchShape, num_slots: u32) -> Self {
+        // A stream whose slots are all held could not go on.
+        let most = (num_slots as usize).saturating_sub(1).max(1);
+        let num_landings = if device.is_cuda() { NUM_LANDINGS.min(most) } else { 1 };
+        Self::with_landings(device, shape, num_landings)
+    }
+
+    fn with_landings(device: Device, shape: &BatchShape, num_landings: usize) -> Self {
+        let rows = i64::from(shape.rows);
+        let landing = || Landing {
+            views: shape
+                .view_sizes
+                .iter()
+                .map(|&side| [rows, side.into(), side.into(), 3])
+                .map(|size| Tensor::zeros(size, (Kind::Uint8, device)))
+                .collect(),
+            copied: Event::new(device),
+            used: Event::new(device),
+        };
+        let landings: Vec<Landing> = (0..num_landings).map(|_| landing()).collect();
+        // The zeros are written on this stream, the first copies on another.
+        Stream::current(device).synchronize();
+        Self {
+            device,
+            copies: Stream::side(device),
+            landings,
+            next: 0,
+            held: VecDeque::new(),
+            data_wait: DataWait::new(device),
+        }
+    }
+
+    /// To be called before the next batch is taken from the stream: there is a landing for it then. Waits for the oldest
+    /// copy where all are in use.
+    pub(crate) fn make_room(&mut self) {
+        self.give_back();
+        if self.held.len() == self.landings.len()
+            && let Some((batch, landing)) = self.held.pop_front()
+        {
+            self.landings[landing].copied.synchronize();
+            drop(batch);
+        }
+    }
+
+    /// Gives back the slots whose bytes have arrived.
+    fn give_back(&mut self) {
+        let copied = |landing: usize| self.landings[landing].copied.is_done();
+        let num_done = self.held.iter().take_while(|(_, landing)| copied(*landing)).count();
+        self.held.drain(..num_done);
+    }
+
+    /// Queues the copy of the batch and what makes views of it: f32 `[B, 3, H, W]` each, normalised.
+    ///
+    /// # Panics
+    /// Where the batch has another shape, or [`Transfer::make_room`] was not called.
+    pub(crate) fn views(&mut self, batch: HostBatch, normalizer: &Normalizer) -> Vec<Tensor> {
+        assert!(self.held.len() < self.landings.len(), "make_room comes first");
+        let trainer = Stream::current(self.device);
+        let landing = &mut self.landings[self.next];
+        self.copies.wait(&landing.used);
+        self.copies.within(|| {
+            for (view, target) in landing.views.iter().enumerate() {
+                // SAFETY: the batch is held until `copied`, which is recorded behind this copy on its stream, is done.
+                unsafe { copy_bytes(target, batch.view(view)) };
+            }
+        });
+        landing.copied.record(self.copies);
+        trainer.wait(&landing.copied);
+        self.data_wait.end();
+        let views = landing.views.iter().map(|bytes| normalizer.planes(bytes)).collect();
+        landing.used.record(trainer);
+        self.held.push_back((batch, self.next));
+        self.next = (self.next + 1) % self.landings.len();
+        self.give_back();
+        views
+    }
+}
+
+impl Drop for Transfer {
+    /// No slot is given back while its bytes may still be read.
+    fn drop(&mut self) {
+        for (batch, landing) in self.held.drain(..) {
+            let copied = &self.landings[landing].copied;
+            if smog_model::guard(|| copied.synchronize()).is_err() {
+                // The device failed; nobody knows whether it still reads. The slot stays taken.
+                std::mem::forget(batch);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
