@@ -24,7 +24,7 @@ pub use damage::DamagePolicy;
 pub use header::probe;
 pub use kind::{DecoderKind, UnknownDecoder};
 pub(crate) use memory::most_coefficient_bytes;
-pub(crate) use orientation::Orientation;
+pub use orientation::Orientation;
 
 use crate::sample::ImageMeta;
 
