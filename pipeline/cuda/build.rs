@@ -1,3 +1,9 @@
-//! Builds the C parts of the crate. None of them needs CUDA.
+//! Builds the C and C++ parts of the crate. None of them needs CUDA.
 
-fn main() {}
+#[path = "kernels/build.rs"]
+mod kernels;
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    kernels::build();
+}

@@ -51,7 +51,7 @@ impl Orientation {
     }
 
     /// The image as shown: `stored` itself, or `shown` filled from it. Only a whole image can be turned.
-    pub(crate) fn apply<'a>(self, stored: &'a Pixels, shown: &'a mut Pixels) -> &'a Pixels {
+    pub fn apply<'a>(self, stored: &'a Pixels, shown: &'a mut Pixels) -> &'a Pixels {
         if self == Self::AsStored {
             return stored;
         }
