@@ -20,8 +20,8 @@ use crate::kernels::task::{Normalize, PixelKind, ViewTask};
 const SCRATCH_BYTES: usize = 256 << 20;
 /// Blocks in flight per multiprocessor: 8 of 256 threads fill it, and some more level out long and short tiles.
 const BLOCKS_PER_MULTIPROCESSOR: u32 = 32;
-/// Copies of the parameters in pinned memory. Two, so that packing a batch does not wait for the copy of the one before,
-/// which waits for its turn on the stream.
+/// Copies of the parameters in pinned memory. Two, so that a batch can be packed while the copy of the one before waits
+/// for its turn on the stream.
 const NUM_STAGED: usize = 2;
 
 /// The loaded kernels.

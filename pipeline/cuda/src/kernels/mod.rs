@@ -11,7 +11,7 @@
 //! compiled as C++, is the [`oracle`], by which everything but the launches is tested without a GPU.
 //!
 //! Between decoding and normalising everything is a byte or an integer that the CPU renderer has, too, so views are
-//! the same on both to the last bit. `docs/GPU.md` says what follows from it.
+//! the same on both to the last bit. `docs/KERNELS.md` says what follows from it.
 
 mod cache;
 mod compile;
