@@ -280,7 +280,7 @@ fn module(
 }
 
 /// Says what failed.
-fn driver(what: &'static str) -> impl Fn(DriverError) -> CudaError {
+pub(crate) fn driver(what: &'static str) -> impl Fn(DriverError) -> CudaError {
     move |DriverError(code)| CudaError::Driver {
         what,
         code: code as u32,

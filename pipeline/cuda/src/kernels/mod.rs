@@ -14,6 +14,7 @@
 //! the same on both to the last bit. `docs/KERNELS.md` says what follows from it.
 
 mod cache;
+pub mod check;
 mod compile;
 mod launch;
 mod nvrtc;
