@@ -42,15 +42,18 @@ __device__ inline Triple saturate(Triple pixel, const View& view) {
     return blend(pixel, view.saturation, view.away_from_gray ? -rest : rest);
 }
 
+// Hues times chroma have 4 bits below the point: a level is 16, a sixth of the circle 16 * chroma.
+#define HUE_FRAC 4
+
 __device__ inline int hue_channel(int value, int chroma, int hue, int opposite) {
-    int turn = 96 * chroma;
-    int sixth = 16 * chroma;
+    int sixth = chroma << HUE_FRAC;
+    int turn = 6 * sixth;
     int distance = hue - opposite * sixth;
     distance = distance < 0 ? -distance : distance;
     distance = distance < turn - distance ? distance : turn - distance;
     int less = 2 * sixth - distance;
     less = less < 0 ? 0 : less > sixth ? sixth : less;
-    return (u8)((16 * value - less + 8) >> 4);
+    return (u8)(((value << HUE_FRAC) - less + (1 << (HUE_FRAC - 1))) >> HUE_FRAC);
 }
 
 __device__ inline Triple turn_hue(Triple pixel, int shift) {
@@ -68,8 +71,9 @@ __device__ inline Triple turn_hue(Triple pixel, int shift) {
     } else {
         hue = 4 * chroma + red - green;
     }
-    hue = 16 * hue + (((chroma << 7) * shift) >> 16);
-    int turn = 96 * chroma;
+    // The shift has 13 bits below the point: 7 + 13 - 16 is 4.
+    hue = hue * (1 << HUE_FRAC) + (((chroma << 7) * shift) >> 16);
+    int turn = 6 * (chroma << HUE_FRAC);
     hue = hue < 0 ? hue + turn : hue;
     hue = hue >= turn ? hue - turn : hue;
     Triple out = {
