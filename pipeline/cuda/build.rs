@@ -2,8 +2,11 @@
 
 #[path = "kernels/build.rs"]
 mod kernels;
+#[path = "nvjpeg/build.rs"]
+mod nvjpeg;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     kernels::build();
+    nvjpeg::build();
 }

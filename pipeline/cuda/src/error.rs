@@ -1,5 +1,7 @@
 //! What can go wrong between us and CUDA. Every text names what was asked for and how to go on.
 
+use smog_pipeline::runtime::{FailureCause, StageExit};
+
 /// A failure of the driver, a library, the kernels or their options.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -69,6 +71,11 @@ pub enum CudaError {
 }
 
 impl CudaError {
+    /// As the reason why a stage of the stream ends.
+    pub(crate) fn into_exit(self) -> StageExit {
+        StageExit::Failed(FailureCause::Other(self.to_string()))
+    }
+
     /// Whether the machine lacks something, so that `renderer = "auto"` goes on with the CPU. Everything else is a
     /// failure that must not pass for a machine without a GPU.
     pub fn is_missing(&self) -> bool {
