@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Prepares a clone on Debian or Ubuntu: build tools, libtorch, cargo's settings.
+"""Prepares a clone on Debian or Ubuntu: build tools, libtorch, nvJPEG for tests, cargo's settings.
 
     scripts/setup                          all that `cargo build` needs
     scripts/setup cuda-half                libtorch's CUDA half alone, for a test; prints its folder (530 MB to fetch)
+    scripts/setup nvrtc                    CUDA's run-time compiler, for a test; prints its folder (90 MB to fetch)
     scripts/setup venv NAME REQUIREMENTS   a Python environment in the cache; prints its python
     scripts/setup cache                    prints the cache folder
     scripts/setup clean                    removes from the cache what this script and CI put there
 
 libtorch is the CPU part of the pinned torch wheel, without Python: the headers, three libraries and two
-of NVIDIA's that they are linked to. It lies outside the clone, in $SMOG_CACHE, else $XDG_CACHE_HOME/smog,
-else ~/.cache/smog, and is put there whole or not at all. Only Python's standard library is used.
+of NVIDIA's that they are linked to. nvJPEG is one library; nothing is linked to it, but tests of smog-cuda open
+it. Both lie outside the clone, in $SMOG_CACHE, else $XDG_CACHE_HOME/smog, else ~/.cache/smog, and are put there
+whole or not at all. Only Python's standard library is used.
 """
 
 from __future__ import annotations
@@ -31,8 +33,6 @@ from pathlib import Path, PurePosixPath
 
 CLONE = Path(__file__).resolve().parent.parent
 MARKER = "smog-setup.json"
-# The wheels, the copy that pip makes while it downloads, and the unpacked files.
-NEEDED_BYTES = 1_800_000_000
 CONFIG_HEADER = "# Written by scripts/setup; not tracked."
 
 
@@ -53,7 +53,7 @@ class Wheel:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """One libtorch installation."""
+    """One installation: libtorch or nvJPEG."""
 
     folder: str
     wheels: tuple[Wheel, ...]
@@ -61,6 +61,11 @@ class Recipe:
     required: tuple[str, ...]
     # Files written besides those of the wheels.
     written: tuple[tuple[str, str], ...]
+    # The wheels, the copy that pip makes while it downloads, and the unpacked files; then what stays, and what is
+    # downloaded. They say nothing of the content, so they are not in the digest.
+    needed_bytes: int = dataclasses.field(default=0, repr=False)
+    kept_bytes: int = dataclasses.field(default=0, repr=False)
+    download_bytes: int = dataclasses.field(default=0, repr=False)
 
     def digest(self) -> str:
         return hashlib.sha256(repr(self).encode()).hexdigest()
@@ -103,6 +108,49 @@ LIBTORCH = Recipe(
     ),
     # torch-sys always links -ltorch. The wheel's own libtorch.so wants the CUDA half; this wants only the CPU half.
     written=(("lib/libtorch.so", "INPUT(-ltorch_cpu)\n"),),
+    needed_bytes=1_800_000_000,
+    kept_bytes=500_000_000,
+    download_bytes=544_000_000,
+)
+
+# The real library answers to some calls without a driver, which is enough to test how smog-cuda loads it.
+NVJPEG = Recipe(
+    folder="nvjpeg-13.0.4.44",
+    wheels=(
+        Wheel(
+            "nvidia-nvjpeg",
+            "13.0.4.44",
+            "87453d1fcb30ba4d990fcc8753805a1c9ccf786ba17f99cb9e97b84637672646",
+            (("*/libnvjpeg.so.13", "lib/libnvjpeg.so.13"),),
+        ),
+    ),
+    required=("lib/libnvjpeg.so.13",),
+    written=(),
+    needed_bytes=20_000_000,
+    kept_bytes=6_000_000,
+    download_bytes=3_800_000,
+)
+
+# Compiles the kernels of smog-cuda for GPUs without one. The version is the GPU machine's: code of a newer one might be
+# refused by its driver.
+NVRTC = Recipe(
+    folder="nvrtc-13.0.88",
+    wheels=(
+        Wheel(
+            "nvidia-cuda-nvrtc",
+            "13.0.88",
+            "ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575",
+            (
+                ("*/libnvrtc.so.13", "lib/libnvrtc.so.13"),
+                ("*/libnvrtc-builtins.so.13.0", "lib/libnvrtc-builtins.so.13.0"),
+            ),
+        ),
+    ),
+    required=("lib/libnvrtc.so.13", "lib/libnvrtc-builtins.so.13.0"),
+    written=(),
+    needed_bytes=350_000_000,
+    kept_bytes=114_000_000,
+    download_bytes=90_000_000,
 )
 
 # What a program with a GPU loads besides. It needs NVIDIA's libraries, which are not here: a test puts empty ones in
@@ -120,6 +168,9 @@ CUDA_HALF = Recipe(
     ),
     required=("lib/libtorch_cuda.so", "lib/libc10_cuda.so"),
     written=(),
+    needed_bytes=1_600_000_000,
+    kept_bytes=460_000_000,
+    download_bytes=531_000_000,
 )
 
 PIP_PLATFORM = (
@@ -209,7 +260,7 @@ def check_rust(which=shutil.which) -> None:
         raise SetupError("cargo is missing; install Rust 1.90 or later with rustup, then call this again")
 
 
-# ---- libtorch ----------------------------------------------------------------------------------------------------
+# ---- installations -----------------------------------------------------------------------------------------------
 
 
 def is_installed(folder: Path, recipe: Recipe) -> bool:
@@ -288,7 +339,7 @@ def unpack(wheel: Wheel, file: Path, into: Path) -> None:
                     os.fsync(sink.fileno())
 
 
-def install_libtorch(cache: Path, recipe: Recipe = LIBTORCH, fetch=pip_download, free_bytes=None) -> Path:
+def install(cache: Path, recipe: Recipe, fetch=pip_download, free_bytes=None) -> Path:
     """Puts the recipe into the cache, whole or not at all, and gives its folder."""
     folder = cache / recipe.folder
     if is_installed(folder, recipe):
@@ -301,10 +352,10 @@ def install_libtorch(cache: Path, recipe: Recipe = LIBTORCH, fetch=pip_download,
         for stray in cache.glob(f".{recipe.folder}.partial-*"):
             shutil.rmtree(stray, ignore_errors=True)
         free = shutil.disk_usage(cache).free if free_bytes is None else free_bytes
-        if free < NEEDED_BYTES:
+        if free < recipe.needed_bytes:
             raise SetupError(
-                f"{cache} has {free / 1e9:.1f} GB free and {NEEDED_BYTES / 1e9:.1f} GB are needed (0.5 GB stay);"
-                " make room, or set SMOG_CACHE to a folder on another disk"
+                f"{cache} has {free / 1e9:.1f} GB free and {recipe.needed_bytes / 1e9:.1f} GB are needed"
+                f" ({recipe.kept_bytes / 1e9:.1f} GB stay); make room, or set SMOG_CACHE to a folder on another disk"
             )
         partial = cache / f".{recipe.folder}.partial-{os.getpid()}"
         try:
@@ -320,7 +371,7 @@ def build(partial: Path, recipe: Recipe, fetch) -> None:
     wheels, tree = partial / "wheels", partial / "tree"
     wheels.mkdir(parents=True)
     tree.mkdir()
-    say(f"downloading {recipe.folder}: about 540 MB, once for all clones")
+    say(f"downloading {recipe.folder}: {recipe.download_bytes / 1e6:.0f} MB, once for all clones")
     started = time.monotonic()
     fetch(recipe.wheels, wheels)
     files = [find_wheel(wheel, wheels) for wheel in recipe.wheels]
@@ -363,32 +414,35 @@ def locked(path: Path):
 # ---- cargo -------------------------------------------------------------------------------------------------------
 
 
-def cargo_config(libtorch: Path) -> str:
+def cargo_config(libtorch: Path, nvjpeg: Path) -> str:
     # A JSON string of this kind is a TOML basic string, too.
     text, rpath = json.dumps(str(libtorch)), json.dumps(f"-Clink-arg=-Wl,-rpath,{libtorch}/lib")
+    library = json.dumps(f"{nvjpeg}/lib/libnvjpeg.so.13")
     return f"""{CONFIG_HEADER}
 [env]
 LIBTORCH = {text}
+SMOG_TEST_NVJPEG = {library}
 
 [target.x86_64-unknown-linux-gnu]
 rustflags = [{rpath}]
 """
 
 
-def link_into(clone: Path, libtorch: Path) -> None:
-    """Tells cargo where libtorch is, by the clone's untracked .cargo/config.toml."""
-    path, wanted = clone / ".cargo/config.toml", cargo_config(libtorch)
+def link_into(clone: Path, libtorch: Path, nvjpeg: Path) -> None:
+    """Tells cargo where the libraries are, by the clone's untracked .cargo/config.toml."""
+    path, wanted = clone / ".cargo/config.toml", cargo_config(libtorch, nvjpeg)
     if path.exists():
         found = path.read_text()
         if found == wanted:
             return
         if not found.startswith(CONFIG_HEADER):
-            # Somebody's own settings: leave them, and accept them if they name this libtorch.
+            # Somebody's own settings: leave them, and accept them if they name this libtorch. Without nvJPEG, tests
+            # that want it say that they are skipped.
             if str(libtorch) in found:
                 return
             lines = "\n".join(wanted.splitlines()[1:])
             raise SetupError(f"{path} is your own and does not name libtorch; add these lines to it:\n{lines}")
-        say(f"rewriting {path}: it named another libtorch")
+        say(f"rewriting {path}: it named other libraries")
     path.parent.mkdir(exist_ok=True)
     partial = path.with_name(f"config.toml.{os.getpid()}.tmp")
     partial.write_text(wanted)
@@ -443,7 +497,8 @@ def make_venv(cache: Path, name: str, requirements: Path, run=subprocess.run) ->
 
 def clean(cache: Path) -> None:
     """Removes what we know to be ours; anything else in the folder stays."""
-    for pattern in ("libtorch-*", ".libtorch-*.partial-*", "venv-*", "target-*", "cargo-deny-*"):
+    ours = [f"{hidden}{name}-*" for name in ("libtorch", "nvjpeg", "nvrtc") for hidden in ("", ".")]
+    for pattern in (*ours, "venv-*", "target-*", "cargo-deny-*"):
         for folder in sorted(cache.glob(pattern)):
             say(f"removing {folder}")
             shutil.rmtree(folder)
@@ -457,9 +512,10 @@ def set_up(clone: Path, environment: dict[str, str]) -> None:
     check_rust()
     cache = cache_root(environment)
     installed = is_installed(cache / LIBTORCH.folder, LIBTORCH)
-    install_packages(missing_packages(need_pip=not installed, need_venv=False))
-    libtorch = install_libtorch(cache)
-    link_into(clone, libtorch)
+    whole = installed and is_installed(cache / NVJPEG.folder, NVJPEG)
+    install_packages(missing_packages(need_pip=not whole, need_venv=False))
+    libtorch = install(cache, LIBTORCH)
+    link_into(clone, libtorch, install(cache, NVJPEG))
     for note in overriding_variables(environment, libtorch):
         say(f"warning: {note}")
     if not installed:
@@ -479,10 +535,13 @@ def main(arguments: list[str]) -> int:
         elif len(arguments) == 3 and arguments[0] == "venv":
             install_packages(missing_packages(need_pip=False, need_venv=True))
             print(make_venv(cache_root(dict(os.environ)), arguments[1], Path(arguments[2])))
-        elif arguments == ["cuda-half"]:
+        elif arguments in (["cuda-half"], ["nvrtc"]):
+            recipe = {"cuda-half": CUDA_HALF, "nvrtc": NVRTC}[arguments[0]]
             check_platform(platform.system(), platform.machine())
-            install_packages(missing_packages(need_pip=True, need_venv=False))
-            print(install_libtorch(cache_root(dict(os.environ)), CUDA_HALF) / "lib")
+            cache = cache_root(dict(os.environ))
+            whole = is_installed(cache / recipe.folder, recipe)
+            install_packages(missing_packages(need_pip=not whole, need_venv=False))
+            print(install(cache, recipe) / "lib")
         elif arguments == ["cache"]:
             print(cache_root(dict(os.environ)))
         elif arguments == ["clean"]:

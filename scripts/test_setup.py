@@ -57,6 +57,7 @@ def recipe(torch: bytes = TORCH) -> setup.Recipe:
         ),
         required=("include/a/b.h", "lib/libtorch_cpu.so", "lib/libcudart.so.13"),
         written=(("lib/libtorch.so", "INPUT(-ltorch_cpu)\n"),),
+        needed_bytes=1_800_000_000,
     )
 
 
@@ -87,7 +88,7 @@ class Case(unittest.TestCase):
         self.said = []
 
     def install(self, fetch, recipe_=None):
-        return setup.install_libtorch(self.cache, recipe_ or recipe(), fetch, free_bytes=PLENTY)
+        return setup.install(self.cache, recipe_ or recipe(), fetch, free_bytes=PLENTY)
 
     def left_in_cache(self):
         return sorted(path.name for path in self.cache.iterdir() if path.name != ".setup.lock")
@@ -181,7 +182,7 @@ class Libtorch(Case):
     def test_too_little_room_is_said_before_the_download(self):
         fetch = Fetch()
         with self.assertRaisesRegex(setup.SetupError, "1.0 GB free and 1.8 GB are needed.*SMOG_CACHE"):
-            setup.install_libtorch(self.cache, recipe(), fetch, free_bytes=10**9)
+            setup.install(self.cache, recipe(), fetch, free_bytes=10**9)
         self.assertEqual(fetch.calls, 0)
 
     def test_a_failed_pip_says_what_to_do(self):
@@ -202,7 +203,7 @@ def fetch(wheels, folder):
     (folder / "half.whl").write_bytes(b"half")
     print("fetching", flush=True)
     time.sleep(600)
-setup.set_up = lambda *_: setup.install_libtorch(Path({str(self.cache)!r}), test_setup.recipe(), fetch, 10**12)
+setup.set_up = lambda *_: setup.install(Path({str(self.cache)!r}), test_setup.recipe(), fetch, 10**12)
 sys.exit(setup.main([]))
 """
         for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
@@ -228,13 +229,29 @@ def fetch(wheels, folder):
     with open({str(calls)!r}, "a") as file: file.write("x")
     time.sleep(0.3)
     test_setup.Fetch()(wheels, folder)
-setup.install_libtorch(Path({str(self.cache)!r}), test_setup.recipe(), fetch, 10**12)
+setup.install(Path({str(self.cache)!r}), test_setup.recipe(), fetch, 10**12)
 """
         children = [
             subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL) for _ in range(3)
         ]
         self.assertEqual([child.wait(timeout=120) for child in children], [0, 0, 0])
         self.assertEqual(calls.read_text(), "x")
+
+
+class Recipes(Case):
+    def test_what_is_installed_already_is_not_fetched_again_for_a_figure_in_a_message(self):
+        # The digest of the installations that are out there.
+        self.assertEqual(dataclasses.replace(recipe(), download_bytes=7).digest(), recipe().digest())
+
+    def test_the_real_recipes_name_every_file_that_they_require(self):
+        for real in (setup.LIBTORCH, setup.NVJPEG, setup.NVRTC):
+            targets = [target for wheel in real.wheels for _, target in wheel.members]
+            for name in real.required:
+                self.assertTrue(any(name == t or (t.endswith("/") and name.startswith(t)) for t in targets), name)
+            self.assertTrue(0 < real.download_bytes < real.needed_bytes)
+        self.assertEqual(
+            setup.target_of("nvidia/cu13/lib/libnvjpeg.so.13", setup.NVJPEG.wheels[0]), "lib/libnvjpeg.so.13"
+        )
 
 
 class Tools(Case):
@@ -309,24 +326,26 @@ class Cargo(Case):
         super().setUp()
         self.path = self.root / ".cargo/config.toml"
         self.libtorch = Path("/cache/libtorch-1")
+        self.nvjpeg = Path("/cache/nvjpeg-1")
 
     def test_the_settings_name_the_library_and_its_run_path(self):
-        setup.link_into(self.root, self.libtorch)
+        setup.link_into(self.root, self.libtorch, self.nvjpeg)
         text = self.path.read_text()
         self.assertIn('LIBTORCH = "/cache/libtorch-1"\n', text)
+        self.assertIn('SMOG_TEST_NVJPEG = "/cache/nvjpeg-1/lib/libnvjpeg.so.13"\n', text)
         self.assertIn('rustflags = ["-Clink-arg=-Wl,-rpath,/cache/libtorch-1/lib"]\n', text)
         self.assertTrue(text.startswith(setup.CONFIG_HEADER))
 
     def test_settings_that_fit_are_not_touched(self):
-        setup.link_into(self.root, self.libtorch)
+        setup.link_into(self.root, self.libtorch, self.nvjpeg)
         os.utime(self.path, (1, 1))
-        setup.link_into(self.root, self.libtorch)
+        setup.link_into(self.root, self.libtorch, self.nvjpeg)
         self.assertEqual(self.path.stat().st_mtime, 1)
         self.assertEqual(self.said, [])
 
     def test_own_settings_of_another_version_are_rewritten_and_it_is_said(self):
-        setup.link_into(self.root, Path("/cache/libtorch-0"))
-        setup.link_into(self.root, self.libtorch)
+        setup.link_into(self.root, Path("/cache/libtorch-0"), self.nvjpeg)
+        setup.link_into(self.root, self.libtorch, self.nvjpeg)
         self.assertIn("/cache/libtorch-1", self.path.read_text())
         self.assertIn("rewriting", self.said[0])
         self.assertEqual([p.name for p in self.path.parent.iterdir()], ["config.toml"])
@@ -335,10 +354,10 @@ class Cargo(Case):
         self.path.parent.mkdir()
         self.path.write_text("[build]\njobs = 1\n")
         with self.assertRaisesRegex(setup.SetupError, "(?s)is your own.*LIBTORCH = "):
-            setup.link_into(self.root, self.libtorch)
+            setup.link_into(self.root, self.libtorch, self.nvjpeg)
         self.assertEqual(self.path.read_text(), "[build]\njobs = 1\n")
         self.path.write_text('[build]\njobs = 1\n[env]\nLIBTORCH = "/cache/libtorch-1"\n')
-        setup.link_into(self.root, self.libtorch)
+        setup.link_into(self.root, self.libtorch, self.nvjpeg)
 
     def test_exported_variables_that_win_are_warned_of(self):
         self.assertEqual(setup.overriding_variables({}, self.libtorch), [])
@@ -354,7 +373,7 @@ class Cargo(Case):
 
 class Cache(Case):
     def test_clean_removes_only_what_is_known_to_be_ours(self):
-        for name in ("libtorch-1.2.3", "target-0123", "venv-interop-45", ".libtorch-1.2.3.partial-7", "mine"):
+        for name in ("libtorch-1", "nvjpeg-1", "target-0123", "venv-interop-45", ".libtorch-1.partial-7", "mine"):
             (self.cache / name).mkdir(parents=True)
         setup.clean(self.cache)
         self.assertEqual(self.left_in_cache(), ["mine"])

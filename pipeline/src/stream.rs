@@ -135,7 +135,8 @@ impl BatchStream {
         config.validate(source.num_samples())?;
         let shape = BatchShape { rows: config.batch_size, view_sizes: config.recipe.view_sizes() };
         let order: Arc<dyn Order> = order(config.order, source.row_groups(), config.seed).into();
-        let forecast = MemoryForecast::new(&*source, &config, &shape, &*order, &*parts.renderer)?;
+        let (memory, renderer) = (&*parts.memory, &*parts.renderer);
+        let forecast = MemoryForecast::new(&*source, &config, &shape, &*order, memory, renderer)?;
         let mut state = StreamState {
             version: StreamState::VERSION,
             dataset_digest: source.digest().to_owned(),

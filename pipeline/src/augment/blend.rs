@@ -3,20 +3,22 @@
 use crate::simd::{Simd, kernel};
 
 /// A factor as a multiplier. Products are 16-bit numbers with `frac` bits below the point, as many as fit.
-#[derive(Clone, Copy)]
-pub(crate) struct Factor {
-    multiplier: u16,
-    frac: u32,
+#[derive(Clone, Copy, Debug)]
+pub struct Factor {
+    /// The factor with `frac + 8` bits below the point.
+    pub multiplier: u16,
+    /// Bits below the point of a product with a byte.
+    pub frac: u32,
 }
 
 impl Factor {
     /// Bits below the point that keep products of a byte with `largest` within 15 bits.
-    pub(crate) fn frac_for(largest: f32) -> u32 {
+    pub fn frac_for(largest: f32) -> u32 {
         (0..=6).rev().find(|&frac| largest * 255.0 * (1 << frac) as f32 <= 32_700.0).unwrap_or(0)
     }
 
     /// `factor` from 0 up to the `largest` that `frac` was made for.
-    pub(crate) fn new(factor: f32, frac: u32) -> Self {
+    pub fn new(factor: f32, frac: u32) -> Self {
         Self { multiplier: (factor * (1 << (8 + frac)) as f32).round() as u16, frac }
     }
 

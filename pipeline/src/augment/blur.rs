@@ -33,7 +33,7 @@ impl Blur {
     /// Blurs all planes with standard deviation `sigma` in pixels.
     pub(crate) fn apply(&mut self, simd: Simd, planes: &mut Planes, sigma: f32) {
         let side = planes.side;
-        self.set_weights(sigma, side);
+        weights_into(sigma, side, &mut self.weights);
         let Self { weights, padded, rows } = self;
         let radius = weights.len() - 1;
         if radius == 0 {
@@ -46,20 +46,19 @@ impl Blur {
             blur_plane(simd, plane, side, weights, padded, rows);
         }
     }
+}
 
-    /// The weights sum to one: what rounding leaves over goes to the middle.
-    fn set_weights(&mut self, sigma: f32, side: usize) {
-        // A radius as long as the view has no mirror image.
-        let radius = ((CUT * sigma).ceil() as usize).min(side - 1);
-        let weight = |k: usize| (-0.5 * (k as f32 / sigma).powi(2)).exp();
-        let sum = 1.0 + 2.0 * (1..=radius).map(weight).sum::<f32>();
-        self.weights.clear();
-        self.weights.extend(
-            (0..=radius).map(|k| (weight(k) / sum * 65_536.0).round().min(65_535.0) as u16),
-        );
-        let others: u32 = self.weights[1..].iter().map(|&weight| 2 * u32::from(weight)).sum();
-        self.weights[0] = (65_536 - others).min(65_535) as u16;
-    }
+/// Puts into `weights` those of a view of `side` pixels: entry `k` is for the two pixels at distance `k`, in 1/65536.
+/// They sum to one: what rounding leaves over goes to the middle.
+pub fn weights_into(sigma: f32, side: usize, weights: &mut Vec<u16>) {
+    // A radius as long as the view has no mirror image.
+    let radius = ((CUT * sigma).ceil() as usize).min(side - 1);
+    let weight = |k: usize| (-0.5 * (k as f32 / sigma).powi(2)).exp();
+    let sum = 1.0 + 2.0 * (1..=radius).map(weight).sum::<f32>();
+    weights.clear();
+    weights.extend((0..=radius).map(|k| (weight(k) / sum * 65_536.0).round().min(65_535.0) as u16));
+    let others: u32 = weights[1..].iter().map(|&weight| 2 * u32::from(weight)).sum();
+    weights[0] = 65_536u32.saturating_sub(others).min(65_535) as u16;
 }
 
 kernel! {
@@ -202,7 +201,7 @@ mod tests {
         for sigma in [0.2f32, 0.5, 0.9, 1.2, 1.6, 2.0] {
             let mut general = plane.clone();
             let mut blur = Blur::default();
-            blur.set_weights(sigma, 32);
+            weights_into(sigma, 32, &mut blur.weights);
             let Blur { weights, padded, rows } = &mut blur;
             padded.resize(32 + 2 * (weights.len() - 1), 0);
             rows.resize(32 * 32, 0);

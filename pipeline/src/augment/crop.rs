@@ -25,6 +25,10 @@ const FRAC: u32 = 7;
 const VERTICAL_ONE: u32 = 65_536;
 /// Weights of the horizontal pass: products of two 15-bit numbers, added in 32 bits.
 const HORIZONTAL_BITS: u32 = 14;
+/// The number of weights of a column's filter is rounded up to a multiple of this, of a row's too.
+pub const COLUMN_UNIT: usize = 2;
+/// See [`COLUMN_UNIT`].
+pub const ROW_UNIT: usize = 1;
 /// From the sum of the horizontal pass to a byte.
 const SHIFT: u32 = FRAC + HORIZONTAL_BITS;
 /// Half a level, in that sum.
@@ -59,21 +63,17 @@ impl CropResize {
         planes: &mut Planes,
     ) {
         let scale = f64::from(image.scale.max(1));
-        let (left, top) = (f64::from(image.left), f64::from(image.top));
-        let (x, width) = cut((crop.x - left) / scale, crop.width / scale, image.width);
-        let (y, height) = cut((crop.y - top) / scale, crop.height / scale, image.height);
-        let whole = [x, y, width, height].iter().all(|value| value.fract() == 0.0);
-        // Where the box is cut out, the axes begin at its corner.
-        let (corner, columns, rows) = if whole {
-            let axis =
-                |length: f64| Axis { limit: length as u32, start: 0.0, length, outputs: size };
-            ((x as usize, y as usize), axis(width), axis(height))
-        } else {
-            let axis = |limit, start, length| Axis { limit, start, length, outputs: size };
-            ((0, 0), axis(image.width, x, width), axis(image.height, y, height))
+        let crop = CropBox {
+            x: (crop.x - f64::from(image.left)) / scale,
+            y: (crop.y - f64::from(image.top)) / scale,
+            width: crop.width / scale,
+            height: crop.height / scale,
         };
-        self.horizontal.set(columns, 1 << HORIZONTAL_BITS, 2, flip);
-        self.vertical.set(rows, VERTICAL_ONE, 1, false);
+        let CropAxes { corner, columns, rows } =
+            CropAxes::new(image.width, image.height, &crop, size);
+        let corner = (corner.0 as usize, corner.1 as usize);
+        self.horizontal.set(columns, 1 << HORIZONTAL_BITS, COLUMN_UNIT, flip);
+        self.vertical.set(rows, VERTICAL_ONE, ROW_UNIT, false);
         let (start, end) = self.horizontal.span();
         self.horizontal.rebase(start);
         planes.resize(size);
@@ -98,6 +98,36 @@ impl CropResize {
                 );
             }
             lines::horizontal(simd, &self.lines, &self.horizontal, planes, y);
+        }
+    }
+}
+
+/// Where a crop reads: the box of a view on the two axes of an image.
+#[derive(Clone, Copy, Debug)]
+pub struct CropAxes {
+    /// Column and row from which on the axes count.
+    pub corner: (u32, u32),
+    /// Left to right, before mirroring.
+    pub columns: Axis,
+    /// Top to bottom.
+    pub rows: Axis,
+}
+
+impl CropAxes {
+    /// The box `crop` of an image of `width` by `height` pixels, as a view of `size` squared. What lies outside of
+    /// the image is cut off.
+    pub fn new(width: u32, height: u32, crop: &CropBox, size: u32) -> Self {
+        let (x, across) = cut(crop.x, crop.width, width);
+        let (y, down) = cut(crop.y, crop.height, height);
+        let whole = [x, y, across, down].iter().all(|value| value.fract() == 0.0);
+        // Where the box is cut out, the axes begin at its corner.
+        if whole {
+            let axis =
+                |length: f64| Axis { limit: length as u32, start: 0.0, length, outputs: size };
+            Self { corner: (x as u32, y as u32), columns: axis(across), rows: axis(down) }
+        } else {
+            let axis = |limit, start, length| Axis { limit, start, length, outputs: size };
+            Self { corner: (0, 0), columns: axis(width, x, across), rows: axis(height, y, down) }
         }
     }
 }

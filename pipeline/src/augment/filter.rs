@@ -17,34 +17,64 @@ pub(crate) struct Filter {
 /// An axis: the box from `start` over `length` source pixels becomes `outputs` pixels. The filter may read
 /// past the box but not past the `limit` source pixels that there are.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Axis {
-    pub(crate) limit: u32,
-    pub(crate) start: f64,
-    pub(crate) length: f64,
-    pub(crate) outputs: u32,
+pub struct Axis {
+    /// Source pixels that there are.
+    pub limit: u32,
+    /// Left or upper edge of the box.
+    pub start: f64,
+    /// Length of the box, above 0.
+    pub length: f64,
+    /// Pixels that it becomes.
+    pub outputs: u32,
+}
+
+impl Axis {
+    /// Source pixels per output pixel.
+    fn step(&self) -> f64 {
+        self.length / f64::from(self.outputs)
+    }
+
+    /// How far the triangle reaches to either side. Where pixels are made smaller it is as much wider.
+    fn support(&self) -> f64 {
+        self.step().max(1.0)
+    }
+
+    /// Weights for each output, a multiple of `unit`.
+    pub fn taps(&self, unit: usize) -> usize {
+        ((2.0 * self.support()).ceil() as usize).max(1).next_multiple_of(unit)
+    }
+
+    /// Position of an output in the source.
+    fn centre(&self, output: u32) -> f64 {
+        self.start + (f64::from(output) + 0.5) * self.step()
+    }
+
+    /// The source pixels that an output may read, first and one more than the last.
+    pub fn reach(&self, output: u32) -> (u32, u32) {
+        let (centre, support) = (self.centre(output), self.support());
+        // A cast cuts off below 0.
+        let first = ((centre - support + 0.5) as u32).min(self.limit - 1);
+        let end = ((centre + support + 0.5) as u32).clamp(first + 1, self.limit);
+        (first, end)
+    }
 }
 
 impl Filter {
     /// Computes all weights. The weights of a pixel sum to `one`, so even colours stay even; the number of
     /// taps is rounded up to a multiple of `unit`; `mirrored` puts the outputs in reverse order.
     pub(crate) fn set(&mut self, axis: Axis, one: u32, unit: usize, mirrored: bool) {
-        let Axis { limit, start, length, outputs } = axis;
-        let step = length / f64::from(outputs);
-        // Where pixels are made smaller the triangle is as much wider.
-        let support = step.max(1.0);
-        let slope = 1.0 / support;
-        self.taps = ((2.0 * support).ceil() as usize).max(1).next_multiple_of(unit);
+        let outputs = axis.outputs;
+        let slope = 1.0 / axis.support();
+        self.taps = axis.taps(unit);
         self.end = 0;
         self.first.clear();
         self.weights.clear();
         self.weights.resize(outputs as usize * self.taps, 0);
         self.exact.resize(self.taps, 0.0);
         for (index, weights) in self.weights.chunks_exact_mut(self.taps).enumerate() {
-            let index = if mirrored { outputs as usize - 1 - index } else { index };
-            let centre = start + (index as f64 + 0.5) * step;
-            // A cast cuts off below 0.
-            let first = ((centre - support + 0.5) as u32).min(limit - 1);
-            let end = ((centre + support + 0.5) as u32).clamp(first + 1, limit);
+            let index = if mirrored { outputs - 1 - index as u32 } else { index as u32 };
+            let centre = axis.centre(index);
+            let (first, end) = axis.reach(index);
             // Rounding of `support` may have made room for one tap too few.
             let used = ((end - first) as usize).min(weights.len());
             let (exact, weights) = (&mut self.exact[..used], &mut weights[..used]);

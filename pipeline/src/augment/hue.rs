@@ -27,7 +27,7 @@ pub(crate) fn apply(simd: Simd, planes: &mut Planes, turns: f32) {
 }
 
 /// A shift in sixths of a turn as a multiplier.
-fn fixed(turns: f32) -> i16 {
+pub fn fixed(turns: f32) -> i16 {
     (6.0 * turns * (1 << SHIFT_FRAC) as f32).round() as i16
 }
 

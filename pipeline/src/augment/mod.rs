@@ -7,6 +7,7 @@ mod contrast;
 mod crop;
 mod draw;
 mod filter;
+pub mod fixed;
 mod gray;
 mod hue;
 mod plan;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::DeviceSlot;
 use super::ring::ReadySide;
 use super::rows::{BatchRows, Slot};
 use crate::augment::SamplePlan;
@@ -70,7 +71,12 @@ impl HostBatch {
         self.slot.shape().view_sizes[view]
     }
 
-    /// Pixels of view `view` of all rows: RGB8 as `[rows, side, side, 3]`.
+    /// The slot on a device, where its pixels lie on one.
+    pub fn device_slot(&self) -> Option<&DeviceSlot> {
+        self.slot.device()
+    }
+
+    /// Pixels of view `view` of all rows: RGB8 as `[rows, side, side, 3]`. Empty where they lie on a device.
     ///
     /// # Panics
     /// If there is no such view.

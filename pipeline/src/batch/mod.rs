@@ -22,4 +22,4 @@ mod sync;
 pub use host::HostBatch;
 pub(crate) use ring::{FillSide, ReadySide, ring};
 pub use rows::{RowLease, RowParts, ViewsOfRow};
-pub use slot::{BatchShape, HeapMemory, SlotBlock, SlotMemory};
+pub use slot::{BatchShape, DeviceSlot, HeapMemory, SlotBlock, SlotMemory};

@@ -28,7 +28,7 @@ use std::slice;
 use std::sync::Arc;
 
 use super::ring::Token;
-use super::slot::{BatchShape, SlotBlock, SlotMemory};
+use super::slot::{BatchShape, DeviceSlot, SlotBlock, SlotMemory};
 use super::sync::{AtomicU32, Ordering, TokenSender, Watch};
 use crate::augment::SamplePlan;
 use crate::render::sample::RowViews;
@@ -73,7 +73,9 @@ impl<T: Clone> Column<T> {
 /// One slot: memory for the views of a batch, and what belongs to its rows.
 pub(crate) struct Slot {
     shape: BatchShape,
+    /// One per view; none where the pixels lie on a device.
     views: Vec<Box<dyn SlotBlock>>,
+    device: Option<DeviceSlot>,
     pixels: Watch,
     labels: Column<i64>,
     keys: Column<SampleKey>,
@@ -100,7 +102,10 @@ impl Slot {
         free: TokenSender,
         metrics: Arc<Metrics>,
     ) -> Result<Self, PipelineError> {
-        let views = (0..shape.view_sizes.len())
+        let refused = |problem| PipelineError::SlotMemory { bytes: shape.bytes(), problem };
+        let device = memory.device_slot(shape).map_err(refused)?;
+        let num_blocks = if device.is_some() { 0 } else { shape.view_sizes.len() };
+        let views = (0..num_blocks)
             .map(|view| {
                 let bytes = shape.row_bytes(view) * shape.rows as usize;
                 let block = memory.allocate(bytes).and_then(|block| {
@@ -115,6 +120,7 @@ impl Slot {
         Ok(Self {
             shape: shape.clone(),
             views,
+            device,
             pixels: Watch::new(rows),
             labels: Column::new(rows, -1),
             keys: Column::new(rows, no_key),
@@ -130,6 +136,10 @@ impl Slot {
 
     pub(super) fn shape(&self) -> &BatchShape {
         &self.shape
+    }
+
+    pub(super) fn device(&self) -> Option<&DeviceSlot> {
+        self.device.as_ref()
     }
 
     /// Begins a round. The caller holds the free token and makes one lease per row.
@@ -169,6 +179,9 @@ impl Slot {
     /// The caller holds the slot as a batch.
     pub(super) unsafe fn view(&self, view: usize) -> &[u8] {
         self.pixels.read_all();
+        if self.device.is_some() {
+            return &[];
+        }
         let block = &self.views[view];
         // SAFETY: the block is initialised and of this length by the contract of `SlotBlock`, and nobody
         // writes it while the batch is held.
@@ -202,6 +215,11 @@ impl RowLease {
     /// Index of the row in its batch.
     pub fn row(&self) -> u32 {
         self.row
+    }
+
+    /// The slot on a device, where its pixels lie on one.
+    pub fn device_slot(&self) -> Option<&DeviceSlot> {
+        self.slot.device()
     }
 
     /// What is to be filled. May be called again to start over with another sample.
@@ -254,6 +272,9 @@ pub struct ViewsOfRow<'a> {
 impl RowViews for ViewsOfRow<'_> {
     fn view(&mut self, index: usize) -> &mut [u8] {
         self.slot.pixels.write(self.row);
+        if self.slot.device.is_some() {
+            return &mut [];
+        }
         let bytes = self.slot.shape.row_bytes(index);
         let block = &self.slot.views[index];
         // SAFETY: the block holds `rows` rows of `bytes` bytes and `row` is below `rows`, so the range lies

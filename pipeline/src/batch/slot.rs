@@ -1,8 +1,10 @@
 //! The memory of slots.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::any::Any;
 use std::fmt;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// Alignment of every block: a cache line, and what a copy to a device likes.
 const ALIGNMENT: usize = 64;
@@ -46,14 +48,34 @@ pub unsafe trait SlotBlock: Send + Sync {
     }
 }
 
-/// Allocates the blocks of the ring. The pipeline does not ask what kind of memory it is, as long as the
-/// processor can write it: heap, or pinned memory that the trainer supplies.
+/// A slot whose pixels lie where the processor cannot reach them. What it is, only the memory that made it, its
+/// renderer and the trainer know; here it is kept as long as the slot and handed to both.
+pub type DeviceSlot = Arc<dyn Any + Send + Sync>;
+
+/// Allocates the blocks of the ring. The pipeline does not ask what kind of memory it is: heap, pinned memory that
+/// the trainer supplies, or memory of a device.
 pub trait SlotMemory: Send + Sync + fmt::Debug {
-    /// A block of `bytes` bytes, all zero.
+    /// A block of `bytes` bytes, all zero, that the processor can write.
     ///
     /// # Errors
     /// What the allocator says, in words.
     fn allocate(&self, bytes: usize) -> Result<Box<dyn SlotBlock>, String>;
+
+    /// A slot on a device, where this is memory of one. The slot then has no pixels here: nothing is asked of
+    /// [`SlotMemory::allocate`], views of its rows and batches are empty, and only a renderer that knows the device can
+    /// fill it.
+    ///
+    /// # Errors
+    /// What the device says, in words.
+    fn device_slot(&self, shape: &BatchShape) -> Result<Option<DeviceSlot>, String> {
+        let _ = shape;
+        Ok(None)
+    }
+
+    /// Bytes that a slot takes of the processor's memory.
+    fn host_bytes(&self, shape: &BatchShape) -> u64 {
+        shape.bytes()
+    }
 }
 
 /// Plain heap memory.

@@ -192,6 +192,28 @@ fn reference(kept: &mut Option<Turbo>, fill: bool) -> Result<&mut Turbo, CodecEr
     Ok(turbo)
 }
 
+/// What is looked at before any decoder runs: the header, the limits, the size that the manifest says, the number of
+/// scans, and the end marker. A decoder of another kind than those of this crate takes what passes, and leaves the rest
+/// to [`decoder`], which says of it what all decoders say.
+///
+/// # Errors
+/// If the image is refused, or accepted only with what is missing filled in.
+pub fn check_jpeg(
+    encoded: &[u8],
+    meta: &ImageMeta,
+    limits: DecodeLimits,
+) -> Result<JpegHeader, CodecError> {
+    let found = header::format(encoded)?;
+    if found != ImageFormat::Jpeg {
+        return Err(CodecError::Unsupported { what: format!("{found:?} where a JPEG is wanted") });
+    }
+    let header = JpegHeader::parse(encoded)?;
+    check_size(header.width, header.height, meta, limits)?;
+    check_scans(encoded, &header)?;
+    check_end(encoded, &header)?;
+    Ok(header)
+}
+
 fn check_size(
     width: u32,
     height: u32,

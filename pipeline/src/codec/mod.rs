@@ -19,12 +19,12 @@ mod turbo;
 mod webp;
 mod zune;
 
-pub use any::decoder;
+pub use any::{check_jpeg, decoder};
 pub use damage::DamagePolicy;
-pub use header::probe;
+pub use header::{JpegColour, JpegHeader, probe};
 pub use kind::{DecoderKind, UnknownDecoder};
 pub(crate) use memory::most_coefficient_bytes;
-pub(crate) use orientation::Orientation;
+pub use orientation::Orientation;
 
 use crate::sample::ImageMeta;
 

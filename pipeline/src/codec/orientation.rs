@@ -7,7 +7,7 @@ const TILE: usize = 32;
 
 /// What has to be done to show an image, named by where stored row 0 goes. The numbers are the tag's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Orientation {
+pub enum Orientation {
     /// 1.
     AsStored,
     /// 2: left and right exchanged.
@@ -28,7 +28,7 @@ pub(crate) enum Orientation {
 
 impl Orientation {
     /// By the value of the tag; anything but 2 to 8 leaves the image alone.
-    pub(crate) fn from_tag(tag: u8) -> Self {
+    pub fn from_tag(tag: u8) -> Self {
         match tag {
             2 => Self::Mirror,
             3 => Self::HalfTurn,
@@ -42,7 +42,7 @@ impl Orientation {
     }
 
     /// Width and height as shown.
-    pub(crate) fn size(self, width: u32, height: u32) -> (u32, u32) {
+    pub fn size(self, width: u32, height: u32) -> (u32, u32) {
         if self.swaps_axes() { (height, width) } else { (width, height) }
     }
 
@@ -51,7 +51,7 @@ impl Orientation {
     }
 
     /// The image as shown: `stored` itself, or `shown` filled from it. Only a whole image can be turned.
-    pub(crate) fn apply<'a>(self, stored: &'a Pixels, shown: &'a mut Pixels) -> &'a Pixels {
+    pub fn apply<'a>(self, stored: &'a Pixels, shown: &'a mut Pixels) -> &'a Pixels {
         if self == Self::AsStored {
             return stored;
         }

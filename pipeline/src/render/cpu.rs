@@ -19,7 +19,7 @@ use crate::runtime::metrics::{Metrics, StageCounters};
 use crate::runtime::{
     AUGMENT, Cancel, DECODE, FailureCause, PipelineError, RENDER_THREAD, StageExit, StageSet,
 };
-use crate::sample::{SampleId, SampleKey};
+use crate::sample::SampleKey;
 
 /// Makes the decoder of a worker.
 pub type MakeDecoder = fn(DecoderKind, DecodeLimits) -> Box<dyn ImageDecoder>;
@@ -113,27 +113,13 @@ impl Worker {
 
     /// Fills the row, with the next sample of the row group where one is refused.
     fn render(&mut self, mut job: RowJob) -> Result<(), FailureCause> {
-        let rows = job.group.rows();
-        let mut refusal = None;
-        for attempt in 0..rows {
-            let (row, key) = substitute(&job, attempt);
-            match self.attempt(&mut job, row, &key) {
-                Ok(()) => {
-                    self.bad_samples.shown();
-                    let label = job.group.labels[row as usize];
-                    job.lease.commit(key, label, job.valid);
-                    return Ok(());
-                }
-                Err(error) => {
-                    let path = &job.group.paths[row as usize];
-                    self.bad_samples.refused(key.sample, path, &error)?;
-                    refusal = Some((path.clone(), error));
-                }
-            }
-        }
-        let (path, reason) =
-            refusal.map_or_else(Default::default, |(path, error)| (path, error.to_string()));
-        Err(FailureCause::NoSubstitute { row_group: job.group.id.0, rows, path, reason })
+        let bad_samples = Arc::clone(&self.bad_samples);
+        let shown = job.attempts(&bad_samples, |job, row, key| {
+            Ok::<_, FailureCause>(self.attempt(job, row, key))
+        })?;
+        let label = job.group.labels[shown.row as usize];
+        job.lease.commit(shown.key, label, job.valid);
+        Ok(())
     }
 
     fn attempt(&mut self, job: &mut RowJob, row: u32, key: &SampleKey) -> Result<(), CodecError> {
@@ -155,15 +141,6 @@ impl Worker {
         }
         result
     }
-}
-
-/// Row and key of the `attempt`-th choice for a job: the rows of its row group from its own on, beginning
-/// again at the first after the last. This needs no further read and moves no later sample.
-fn substitute(job: &RowJob, attempt: u32) -> (u32, SampleKey) {
-    let row = (u64::from(job.row_in_group) + u64::from(attempt)) % u64::from(job.group.rows());
-    let sample = SampleId(job.group.first_sample.0 + row as u32);
-    let attempt = attempt.min(u32::from(u16::MAX)) as u16;
-    (row as u32, SampleKey { sample, attempt, ..job.key })
 }
 
 #[cfg(test)]

@@ -14,10 +14,11 @@ pub use cpu::{CpuRenderer, MakeDecoder};
 
 use crate::augment::Recipe;
 use crate::batch::RowLease;
+use crate::codec::CodecError;
 use crate::fetch::HeldGroup;
 use crate::runtime::metrics::Metrics;
-use crate::runtime::{PipelineError, StageSet};
-use crate::sample::SampleKey;
+use crate::runtime::{FailureCause, PipelineError, StageSet};
+use crate::sample::{SampleId, SampleKey};
 
 /// One row to be rendered.
 #[derive(Debug)]
@@ -32,6 +33,60 @@ pub struct RowJob {
     pub row_in_group: u32,
     /// False where the row only pads a batch.
     pub valid: bool,
+}
+
+/// The sample that a row came to show.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shown<T> {
+    /// Its row in the row group.
+    pub row: u32,
+    /// Its key, with the number of samples that were refused before it.
+    pub key: SampleKey,
+    /// What the attempt gave.
+    pub result: T,
+}
+
+impl RowJob {
+    /// Row and key of the `attempt`-th choice: the rows of the row group from the job's own on, beginning again at the
+    /// first after the last. This needs no further read and moves no later sample.
+    pub fn choice(&self, attempt: u32) -> (u32, SampleKey) {
+        let row =
+            (u64::from(self.row_in_group) + u64::from(attempt)) % u64::from(self.group.rows());
+        let sample = SampleId(self.group.first_sample.0 + row as u32);
+        let attempt = attempt.min(u32::from(u16::MAX)) as u16;
+        (row as u32, SampleKey { sample, attempt, ..self.key })
+    }
+
+    /// Tries one choice after the other until `attempt` gives something, and counts what is refused: what every renderer
+    /// does with bad samples.
+    ///
+    /// # Errors
+    /// If more samples were refused than is borne, none of the row group is left, or `attempt` fails otherwise.
+    pub fn attempts<T, E: From<FailureCause>>(
+        &mut self,
+        bad_samples: &BadSamples,
+        mut attempt: impl FnMut(&mut Self, u32, &SampleKey) -> Result<Result<T, CodecError>, E>,
+    ) -> Result<Shown<T>, E> {
+        let rows = self.group.rows();
+        let mut refusal = None;
+        for number in 0..rows {
+            let (row, key) = self.choice(number);
+            match attempt(self, row, &key)? {
+                Ok(result) => {
+                    bad_samples.shown();
+                    return Ok(Shown { row, key, result });
+                }
+                Err(error) => {
+                    let path = &self.group.paths[row as usize];
+                    bad_samples.refused(key.sample, path, &error)?;
+                    refusal = Some((path.clone(), error));
+                }
+            }
+        }
+        let (path, reason) =
+            refusal.map_or_else(Default::default, |(path, error)| (path, error.to_string()));
+        Err(FailureCause::NoSubstitute { row_group: self.group.id.0, rows, path, reason }.into())
+    }
 }
 
 /// What a renderer works with.
@@ -52,7 +107,7 @@ pub struct RenderContext {
 ///
 /// For each job a renderer draws the plan from (seed, key, meta), fills the row's views, and commits the
 /// lease. Where the reference CPU decoder refuses a sample, the next row of the same row group stands in
-/// for it with `attempt + 1` in the key, so that all renderers show the same samples.
+/// for it with `attempt + 1` in the key ([`RowJob::attempts`]), so that all renderers show the same samples.
 pub trait Renderer: Send + Sync + fmt::Debug {
     /// Threads that render.
     fn workers(&self) -> u32;

@@ -40,7 +40,8 @@ impl RenderSettings {
         ImageMeta { width, height, ..*meta }
     }
 
-    fn orientation(&self, meta: &ImageMeta) -> Orientation {
+    /// How the image is turned before its views are made.
+    pub fn orientation(&self, meta: &ImageMeta) -> Orientation {
         if self.apply_exif {
             Orientation::from_tag(meta.orientation)
         } else {
@@ -58,13 +59,50 @@ pub struct RenderTimings {
     pub augment_nanos: u64,
 }
 
+/// The decoding half of [`SampleRenderer`], for renderers that make views elsewhere. Which samples are bad is decided
+/// here alone.
+pub struct SampleDecoder {
+    settings: RenderSettings,
+    decoder: Box<dyn ImageDecoder>,
+    decoded: Pixels,
+}
+
+impl SampleDecoder {
+    /// With the decoder that the settings name.
+    pub fn new(settings: &RenderSettings) -> Self {
+        Self::with_decoder(settings, decoder(settings.decoder, settings.limits))
+    }
+
+    /// With another one.
+    pub fn with_decoder(settings: &RenderSettings, decoder: Box<dyn ImageDecoder>) -> Self {
+        Self { settings: *settings, decoder, decoded: Pixels::default() }
+    }
+
+    /// The part of the image that the views show, as stored: [`RenderSettings::orientation`] is not applied.
+    ///
+    /// # Errors
+    /// If the image is refused.
+    pub fn decode(
+        &mut self,
+        encoded: &[u8],
+        meta: &ImageMeta,
+        plan: &SamplePlan,
+    ) -> Result<&Pixels, CodecError> {
+        let max_scale = if self.settings.scaled_decode { useful_scale(plan) } else { 1 };
+        // Boxes are in pixels as shown, so of an image that is turned all of it is decoded.
+        let stored = self.settings.orientation(meta) == Orientation::AsStored;
+        let region = stored.then(|| needed(plan, max_scale));
+        let request = DecodeRequest { max_scale, region };
+        self.decoder.decode(encoded, meta, &request, &mut self.decoded)?;
+        Ok(&self.decoded)
+    }
+}
+
 /// Renders samples one after the other; one per worker. Buffers are kept from sample to sample, and no
 /// sample leaves a trace in the next.
 pub struct SampleRenderer {
-    settings: RenderSettings,
-    decoder: Box<dyn ImageDecoder>,
+    decoder: SampleDecoder,
     kernels: ViewKernels,
-    decoded: Pixels,
     rotated: Pixels,
 }
 
@@ -77,10 +115,8 @@ impl SampleRenderer {
     /// A renderer with another decoder than the settings name.
     pub fn with_decoder(settings: &RenderSettings, decoder: Box<dyn ImageDecoder>) -> Self {
         Self {
-            settings: *settings,
-            decoder,
+            decoder: SampleDecoder::with_decoder(settings, decoder),
             kernels: ViewKernels::default(),
-            decoded: Pixels::default(),
             rotated: Pixels::default(),
         }
     }
@@ -103,13 +139,9 @@ impl SampleRenderer {
     ) -> Result<(), CodecError> {
         let start = Instant::now();
         let span = tracing::trace_span!(DECODE, bytes = encoded.len()).entered();
-        let orientation = self.settings.orientation(meta);
-        let max_scale = if self.settings.scaled_decode { useful_scale(plan) } else { 1 };
-        // Boxes are in pixels as shown, so of an image that is turned all of it is decoded.
-        let region = (orientation == Orientation::AsStored).then(|| needed(plan, max_scale));
-        let request = DecodeRequest { max_scale, region };
-        self.decoder.decode(encoded, meta, &request, &mut self.decoded)?;
-        let image = orientation.apply(&self.decoded, &mut self.rotated);
+        let orientation = self.decoder.settings.orientation(meta);
+        let decoded = self.decoder.decode(encoded, meta, plan)?;
+        let image = orientation.apply(decoded, &mut self.rotated);
         drop(span);
         let _span = tracing::trace_span!(AUGMENT, views = plan.views.len()).entered();
         let decoded = Instant::now();

@@ -108,6 +108,29 @@ impl Cancel {
         }
     }
 
+    /// Receives from `first`, or, if nothing is there, from whichever of the two channels has something first. Also says
+    /// whether it came from `first`.
+    ///
+    /// # Errors
+    /// If the stream was cancelled meanwhile, or all senders of one of them are gone.
+    pub fn recv_either<T>(
+        &self,
+        first: &Receiver<T>,
+        second: &Receiver<T>,
+    ) -> Result<(T, bool), StageExit> {
+        if self.is_cancelled() {
+            return Err(StageExit::Cancelled);
+        }
+        if let Ok(item) = first.try_recv() {
+            return Ok((item, true));
+        }
+        select! {
+            recv(first) -> item => item.map(|item| (item, true)).map_err(|_| self.disconnected()),
+            recv(second) -> item => item.map(|item| (item, false)).map_err(|_| self.disconnected()),
+            recv(self.cancelled) -> _ => Err(StageExit::Cancelled),
+        }
+    }
+
     /// Sends to `channel`.
     ///
     /// # Errors
@@ -169,6 +192,24 @@ mod tests {
             assert!(matches!(waiting.join().expect("no panic"), Err(StageExit::Cancelled)));
         });
         assert!(matches!(cancel.send(&sender, 1), Err(StageExit::Cancelled)));
+    }
+
+    #[test]
+    fn of_two_channels_the_first_is_preferred_and_both_wake() {
+        let cancel = Cancel::default();
+        let (first, a) = bounded::<u32>(1);
+        let (second, b) = bounded::<u32>(1);
+        second.send(2).expect("open");
+        first.send(1).expect("open");
+        assert_eq!(cancel.recv_either(&a, &b).expect("open"), (1, true));
+        assert_eq!(cancel.recv_either(&a, &b).expect("open"), (2, false));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| cancel.recv_either(&a, &b));
+            drop(second);
+            assert!(matches!(waiting.join().expect("no panic"), Err(StageExit::Orphaned)));
+        });
+        cancel.cancel();
+        assert!(matches!(cancel.recv_either(&a, &b), Err(StageExit::Cancelled)));
     }
 
     #[test]

@@ -35,9 +35,20 @@ pub struct Metrics {
     pub(crate) ready: QueueMeter,
     /// Capacities of the three queues.
     pub(crate) capacities: [AtomicU32; 3],
+    /// Queues between the threads of a renderer.
+    within: Mutex<Vec<Within>>,
     batches: AtomicU64,
     samples: AtomicU64,
     data_wait_nanos: AtomicU64,
+}
+
+/// A queue within a renderer.
+#[derive(Debug)]
+struct Within {
+    /// The stage that takes from it.
+    stage: &'static str,
+    capacity: u32,
+    meter: Arc<QueueMeter>,
 }
 
 #[derive(Debug)]
@@ -78,6 +89,7 @@ impl Default for Metrics {
             rows: QueueMeter::new(opened),
             ready: QueueMeter::new(opened),
             capacities: Default::default(),
+            within: Mutex::default(),
             batches: AtomicU64::new(0),
             samples: AtomicU64::new(0),
             data_wait_nanos: AtomicU64::new(0),
@@ -98,6 +110,19 @@ impl Metrics {
         counters
     }
 
+    /// The meter of a queue within a renderer, from which `stage` takes. It outlives the threads and goes on with the
+    /// next ones.
+    pub fn queue(&self, stage: &'static str, capacity: u32) -> Arc<QueueMeter> {
+        let mut within = locked(&self.within);
+        if let Some(known) = within.iter_mut().find(|queue| queue.stage == stage) {
+            known.capacity = capacity;
+            return Arc::clone(&known.meter);
+        }
+        let meter = Arc::new(QueueMeter::new(self.opened));
+        within.push(Within { stage, capacity, meter: Arc::clone(&meter) });
+        meter
+    }
+
     /// The slots that were there are given up and others come. A batch that is held of the old ones counts
     /// no more.
     pub(crate) fn new_ring(&self) {
@@ -116,6 +141,7 @@ impl Metrics {
     /// The queues are as new.
     pub(crate) fn reset_queues(&self) {
         [&self.row_groups, &self.rows, &self.ready].into_iter().for_each(QueueMeter::reset);
+        locked(&self.within).iter().for_each(|queue| queue.meter.reset());
     }
 
     pub(crate) fn batch_taken(&self, samples: u64, waited: Duration) {
@@ -142,23 +168,27 @@ impl Metrics {
 
     fn queues(&self, uptime: f64) -> Vec<QueueMetrics> {
         let share = |seconds: f64| if uptime > 0.0 { seconds / uptime } else { 0.0 };
-        let queues = [
-            (names::FETCH, &self.row_groups),
-            (names::DECODE, &self.rows),
-            (names::TRAINER, &self.ready),
-        ];
-        let queue = |((stage, meter), capacity): ((&'static str, &QueueMeter), &AtomicU32)| {
+        let queue = |stage, meter: &QueueMeter, capacity| {
             let reading = meter.read();
             QueueMetrics {
                 stage,
                 depth: reading.depth,
-                capacity: capacity.load(Relaxed),
+                capacity,
                 mean_depth: share(reading.depth_seconds),
                 occupied_seconds_total: reading.occupied_seconds,
                 occupancy_ratio: share(reading.occupied_seconds).min(1.0),
             }
         };
-        queues.into_iter().zip(&self.capacities).map(queue).collect()
+        let [row_groups, rows, ready] =
+            self.capacities.each_ref().map(|capacity| capacity.load(Relaxed));
+        let mut queues = vec![
+            queue(names::FETCH, &self.row_groups, row_groups),
+            queue(names::DECODE, &self.rows, rows),
+        ];
+        let within = locked(&self.within);
+        queues.extend(within.iter().map(|own| queue(own.stage, &own.meter, own.capacity)));
+        queues.push(queue(names::TRAINER, &self.ready, ready));
+        queues
     }
 
     fn stages(&self) -> Vec<StageMetrics> {
@@ -216,6 +246,19 @@ mod tests {
         let snapshot = metrics.snapshot();
         let stage = snapshot.stage(names::FETCH).expect("registered");
         assert_eq!((stage.samples_total, stage.threads), (12, 2));
+    }
+
+    #[test]
+    fn a_queue_within_a_renderer_stands_before_that_of_the_trainer() {
+        let metrics = Metrics::default();
+        metrics.queue(names::AUGMENT, 3).put();
+        metrics.queue(names::AUGMENT, 5).put();
+        let queues = metrics.snapshot().queues;
+        let found: Vec<_> = queues.iter().map(|queue| queue.stage).collect();
+        assert_eq!(found, [names::FETCH, names::DECODE, names::AUGMENT, names::TRAINER]);
+        assert_eq!((queues[2].depth, queues[2].capacity), (2, 5));
+        metrics.reset_queues();
+        assert_eq!(metrics.snapshot().queues[2].depth, 0);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{StreamConfig, StreamMode};
-use crate::batch::BatchShape;
+use crate::batch::{BatchShape, SlotMemory};
 use crate::fetch::held_bytes;
 use crate::order::{Order, OrderSettings, order};
 use crate::render::Renderer;
@@ -22,7 +22,7 @@ const ORDER_WALKS: u64 = 2;
 pub struct MemoryForecast {
     /// All slots.
     pub slots_bytes: u64,
-    /// One slot: batch size times 3 times the sum of squared sides over the views.
+    /// One slot: batch size times 3 times the sum of squared sides over the views; nothing where it lies on a device.
     pub slot_bytes: u64,
     /// Number of slots.
     pub num_slots: u32,
@@ -56,15 +56,17 @@ impl MemoryForecast {
         config: &StreamConfig,
         shape: &BatchShape,
         order: &dyn Order,
+        memory: &dyn SlotMemory,
         renderer: &dyn Renderer,
     ) -> Result<Self, PipelineError> {
         let groups = source.row_groups();
         let needed_groups = order.max_resident_groups();
         let needed_groups_bytes = largest(groups, needed_groups);
+        let slot_bytes = memory.host_bytes(shape);
         let mut forecast = Self {
-            slot_bytes: shape.bytes(),
+            slot_bytes,
             num_slots: config.num_slots,
-            slots_bytes: shape.bytes() * u64::from(config.num_slots),
+            slots_bytes: slot_bytes * u64::from(config.num_slots),
             needed_groups,
             needed_groups_bytes,
             resident_groups_bytes: needed_groups_bytes,

@@ -9,32 +9,48 @@ const SEQUENTIAL: [u8; 3] = [0, 63, 0];
 
 /// How the stored components are to be read; decided as libjpeg does, for all decoders alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum JpegColour {
+pub enum JpegColour {
+    /// One component.
     Gray,
+    /// Three, to be turned into RGB.
     YCbCr,
+    /// Three that are RGB already.
     Rgb,
+    /// Four.
     Cmyk,
+    /// Four, the first three to be turned into CMY.
     Ycck,
 }
 
 /// What the segments before the first scan say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct JpegHeader {
-    pub(crate) width: u32,
-    pub(crate) height: u32,
+#[non_exhaustive]
+pub struct JpegHeader {
+    /// Width in pixels as stored.
+    pub width: u32,
+    /// Height in pixels as stored.
+    pub height: u32,
     /// 1, 3 or 4.
-    pub(crate) components: u8,
-    pub(crate) colour: JpegColour,
-    pub(crate) progressive: bool,
+    pub components: u8,
+    /// How they are to be read.
+    pub colour: JpegColour,
+    /// Progressive.
+    pub progressive: bool,
+    /// The frame is of the extended sequential process, which may have more tables than the baseline one.
+    pub extended: bool,
     /// More than one scan is needed for all pixels: progressive, or components one after another. Decoders then
     /// keep the coefficients of the whole image.
-    pub(crate) several_scans: bool,
-    pub(crate) subsampling: Subsampling,
+    pub several_scans: bool,
+    /// Chroma subsampling.
+    pub subsampling: Subsampling,
     /// Width in pixels of what is coded together: a block where there is one component, else as many beside
     /// one another as the finest component has.
-    pub(crate) unit_width: u32,
+    pub unit_width: u32,
+    /// The largest sampling factors of all components, horizontal and vertical. More than the subsampling asks for is
+    /// allowed, and rare.
+    pub factors: (u8, u8),
     /// It brings Huffman tables. Frames of Motion JPEG leave them out and mean those of the standard's annex K.
-    pub(crate) tables: bool,
+    pub tables: bool,
     orientation: u8,
     exif: bool,
     adobe: bool,
@@ -42,8 +58,8 @@ pub(crate) struct JpegHeader {
     /// Offset of the first start-of-scan marker.
     pub(crate) first_scan: usize,
     /// The header holds bytes without meaning, a version or transform that libjpeg does not know, or odd
-    /// parameters in the first scan; it warns of these and is right to go on. See [`JpegHeader::regular`].
-    irregular: bool,
+    /// parameters in the first scan; it warns of these and is right to go on.
+    pub irregular: bool,
 }
 
 struct Frame {
@@ -52,14 +68,19 @@ struct Frame {
     components: u8,
     subsampling: Subsampling,
     unit_width: u32,
+    factors: (u8, u8),
     progressive: bool,
+    extended: bool,
     /// Identifiers of the first three components.
     ids: [u8; 3],
 }
 
 impl JpegHeader {
     /// Walks the segments. As libjpeg does, bytes between segments that are no marker are skipped.
-    pub(crate) fn parse(encoded: &[u8]) -> Result<Self, CodecError> {
+    ///
+    /// # Errors
+    /// As [`probe`](crate::codec::probe).
+    pub fn parse(encoded: &[u8]) -> Result<Self, CodecError> {
         let cut_off = || damaged("the file ends within the header");
         let mut frame: Option<Frame> = None;
         let (mut exif, mut adobe, mut jfif, mut restart) = (None, None, false, false);
@@ -92,9 +113,11 @@ impl JpegHeader {
                         components: frame.components,
                         colour: colour(&frame, jfif, adobe),
                         progressive: frame.progressive,
+                        extended: frame.extended,
                         several_scans: frame.progressive || in_scan < frame.components,
                         subsampling: frame.subsampling,
                         unit_width: frame.unit_width,
+                        factors: frame.factors,
                         tables,
                         orientation: exif.map_or(1, exif::orientation),
                         exif: exif.is_some(),
@@ -256,6 +279,8 @@ fn parse_frame(marker: u8, segment: &[u8]) -> Result<Frame, CodecError> {
             return Err(damaged(format!("sampling factors {}x{}", factor.0, factor.1)));
         }
     }
+    let of_all = factors.iter().take(components.into());
+    let largest = of_all.fold((1, 1), |most, factor| (most.0.max(factor.0), most.1.max(factor.1)));
     Ok(Frame {
         width: width.into(),
         height: height.into(),
@@ -263,9 +288,11 @@ fn parse_frame(marker: u8, segment: &[u8]) -> Result<Frame, CodecError> {
         subsampling: subsampling(&factors[..components.into()]),
         unit_width: match components {
             1 => 8,
-            _ => 8 * u32::from(factors.iter().map(|factor| factor.0).max().unwrap_or(1)),
+            _ => 8 * u32::from(largest.0),
         },
+        factors: largest,
         progressive: marker == 0xC2,
+        extended: marker == 0xC1,
         ids,
     })
 }

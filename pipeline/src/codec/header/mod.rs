@@ -8,7 +8,7 @@ mod jpeg;
 mod png;
 mod webp;
 
-pub(crate) use jpeg::{JpegColour, JpegHeader};
+pub use jpeg::{JpegColour, JpegHeader};
 
 use crate::codec::CodecError;
 use crate::sample::{ImageFormat, ImageMeta};

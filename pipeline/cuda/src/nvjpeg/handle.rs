@@ -1,0 +1,134 @@
+//! Handles of nvJPEG: one for the JPEG engines, one for the hybrid decoders.
+
+use std::ptr;
+
+use nvjpeg_sys as sys;
+
+use super::Nvjpeg;
+use super::status::check;
+use crate::CudaError;
+use crate::driver::Gpu;
+
+/// Chroma upsampling by interpolation, as libjpeg-turbo does it; newer than the bindings.
+const UPSAMPLING_WITH_INTERPOLATION: u32 = 1 << 5;
+/// What is said where no handle can be made.
+const MAKE_HANDLE: &str =
+    "nvjpegCreateEx, which needs a GPU and a driver at least as new as this library,";
+/// Device memory that a decoder takes more than the first image needs, so that later ones fit.
+const DEVICE_PADDING_BYTES: usize = 16 << 20;
+
+/// The parts of nvJPEG that there are handles for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// JPEG engines.
+    Hardware,
+    /// Decoders that are made one by one.
+    Default,
+}
+
+/// A handle; it may be used from several threads at once. It is never destroyed: nvJPEG is known to crash where it is
+/// torn down as the process ends, and there are two of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handle {
+    raw: sys::nvjpegHandle_t,
+    interpolates: bool,
+}
+
+// SAFETY: nvJPEG's manual allows a handle in any thread; what is made of it is not shared.
+unsafe impl Send for Handle {}
+// SAFETY: as above.
+unsafe impl Sync for Handle {}
+
+impl Handle {
+    /// The same for pinned memory, of each decoder.
+    pub(crate) const PINNED_BYTES: usize = 8 << 20;
+
+    /// Makes one on the device of `gpu`. Where the library does not know the interpolating upsampling it is left out,
+    /// with a warning, since subsampled colour then differs from that of the CPU renderer.
+    pub(crate) fn new(library: &Nvjpeg, gpu: &Gpu, backend: Backend) -> Result<Self, CudaError> {
+        gpu.bind()?;
+        Self::on_current_device(library, backend)
+    }
+
+    /// The same on the device that the calling thread has, the first one if it has none.
+    pub(super) fn on_current_device(
+        _library: &Nvjpeg,
+        backend: Backend,
+    ) -> Result<Self, CudaError> {
+        let kind = match backend {
+            Backend::Hardware => sys::nvjpegBackend_t_NVJPEG_BACKEND_HARDWARE,
+            Backend::Default => sys::nvjpegBackend_t_NVJPEG_BACKEND_DEFAULT,
+        };
+        let create = |flags| {
+            let mut raw = ptr::null_mut();
+            // SAFETY: no allocators are given, which means its own; the handle is written to a valid place.
+            let status = unsafe {
+                sys::nvjpegCreateEx(kind, ptr::null_mut(), ptr::null_mut(), flags, &raw mut raw)
+            };
+            (status, raw)
+        };
+        let (mut status, mut raw) = create(UPSAMPLING_WITH_INTERPOLATION);
+        let interpolates = status == sys::nvjpegStatus_t_NVJPEG_STATUS_SUCCESS;
+        let unknown = [
+            sys::nvjpegStatus_t_NVJPEG_STATUS_INVALID_PARAMETER,
+            sys::nvjpegStatus_t_NVJPEG_STATUS_IMPLEMENTATION_NOT_SUPPORTED,
+        ];
+        if unknown.contains(&status) {
+            (status, raw) = create(sys::NVJPEG_FLAGS_DEFAULT);
+        }
+        check(MAKE_HANDLE, status)?;
+        if !interpolates {
+            tracing::warn!(
+                ?backend,
+                "this nvJPEG does not interpolate subsampled colour; views differ slightly from those of the CPU"
+            );
+        }
+        let handle = Self { raw, interpolates };
+        // SAFETY: the handle was just made.
+        check("nvjpegSetDeviceMemoryPadding", unsafe {
+            sys::nvjpegSetDeviceMemoryPadding(DEVICE_PADDING_BYTES, raw)
+        })?;
+        // SAFETY: as above.
+        check("nvjpegSetPinnedMemoryPadding", unsafe {
+            sys::nvjpegSetPinnedMemoryPadding(Self::PINNED_BYTES, raw)
+        })?;
+        Ok(handle)
+    }
+
+    /// Destroys a handle of which nothing was made.
+    pub(super) fn destroy(self) -> Result<(), CudaError> {
+        // SAFETY: the handle is not used after this: the caller made nothing of it, and there is no other copy.
+        check("nvjpegDestroy", unsafe { sys::nvjpegDestroy(self.raw) })
+    }
+
+    pub(crate) fn raw(&self) -> sys::nvjpegHandle_t {
+        self.raw
+    }
+
+    /// Whether subsampled colour is interpolated as on the CPU.
+    pub(crate) fn interpolates(&self) -> bool {
+        self.interpolates
+    }
+
+    /// JPEG engines of the device and decoder cores in each; none where the device has none.
+    pub(crate) fn engines(&self) -> Result<(u32, u32), CudaError> {
+        let (mut engines, mut cores) = (0, 0);
+        // SAFETY: two integers are written to valid places.
+        check("nvjpegGetHardwareDecoderInfo", unsafe {
+            sys::nvjpegGetHardwareDecoderInfo(self.raw, &raw mut engines, &raw mut cores)
+        })?;
+        Ok((engines, cores))
+    }
+}
+
+/// Whether the device lacks JPEG engines, which is no failure.
+pub(crate) fn has_no_engines(error: &CudaError) -> bool {
+    matches!(
+        error,
+        CudaError::Nvjpeg {
+            status: sys::nvjpegStatus_t_NVJPEG_STATUS_ARCH_MISMATCH
+                | sys::nvjpegStatus_t_NVJPEG_STATUS_IMPLEMENTATION_NOT_SUPPORTED,
+            ..
+        }
+    )
+}

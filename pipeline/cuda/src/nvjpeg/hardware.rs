@@ -1,0 +1,297 @@
+//! The JPEG engines, which decode in batches. Two batches are under way: while the engines work on one, the next is
+//! put together.
+
+use std::collections::VecDeque;
+use std::ptr;
+use std::sync::Arc;
+
+use cudarc::driver::CudaStream;
+use nvjpeg_sys as sys;
+
+use super::handle::Handle;
+use super::hybrid::image;
+use super::status::{check, is_of_the_image};
+use crate::CudaError;
+use crate::driver::{Event, Gpu, PinnedMemory};
+use crate::kernels::Surface;
+
+/// A state may not be used again before its batch has ended.
+const NUM_STATES: usize = 2;
+/// What the engines are told to expect; it also turns on the library's memory pool.
+const EXPECTED_SIDE: i32 = 512;
+
+/// The engines of a device, used from one thread.
+#[derive(Debug)]
+pub(crate) struct HardwareDecoder {
+    handle: Handle,
+    free: Vec<State>,
+    /// Oldest first.
+    busy: VecDeque<State>,
+    header: Header,
+    gpu: Gpu,
+}
+
+/// What one batch needs.
+#[derive(Debug)]
+struct State {
+    raw: sys::nvjpegJpegState_t,
+    stream: Arc<CudaStream>,
+    decoded: Event,
+    /// The bytes of the images: the engines read them by themselves.
+    staging: PinnedMemory,
+}
+
+/// For the question whether an image is supported.
+#[derive(Debug)]
+struct Header {
+    jpeg: sys::nvjpegJpegStream_t,
+    params: sys::nvjpegDecodeParams_t,
+}
+
+// SAFETY: the objects may be used in one thread at a time, whichever it is, and are not shared.
+unsafe impl Send for State {}
+// SAFETY: as above.
+unsafe impl Send for Header {}
+
+impl HardwareDecoder {
+    /// Batches of up to `max_images` images and `staging_bytes` bytes.
+    pub(crate) fn new(
+        handle: Handle,
+        gpu: &Gpu,
+        max_images: usize,
+        staging_bytes: usize,
+    ) -> Result<Self, CudaError> {
+        gpu.bind()?;
+        let header = Header { jpeg: ptr::null_mut(), params: ptr::null_mut() };
+        let (free, busy) = (Vec::new(), VecDeque::new());
+        let mut new = Self { handle, free, busy, header, gpu: gpu.clone() };
+        // SAFETY: the handle is never destroyed, and each object is written to a valid place.
+        unsafe {
+            check(
+                "nvjpegJpegStreamCreate",
+                sys::nvjpegJpegStreamCreate(handle.raw(), &raw mut new.header.jpeg),
+            )?;
+            check(
+                "nvjpegDecodeParamsCreate",
+                sys::nvjpegDecodeParamsCreate(handle.raw(), &raw mut new.header.params),
+            )?;
+            check(
+                "nvjpegDecodeParamsSetOutputFormat",
+                sys::nvjpegDecodeParamsSetOutputFormat(
+                    new.header.params,
+                    sys::nvjpegOutputFormat_t_NVJPEG_OUTPUT_RGBI,
+                ),
+            )?;
+        }
+        for _ in 0..NUM_STATES {
+            let mut state = State {
+                raw: ptr::null_mut(),
+                stream: gpu.stream()?,
+                decoded: Event::new(gpu)?,
+                staging: PinnedMemory::new(gpu, staging_bytes)?,
+            };
+            // SAFETY: as above.
+            check("nvjpegJpegStateCreate", unsafe {
+                sys::nvjpegJpegStateCreate(handle.raw(), &raw mut state.raw)
+            })?;
+            let raw = state.raw;
+            new.free.push(state);
+            // SAFETY: the state was just made and has no batch.
+            check("nvjpegDecodeBatchedPreAllocate", unsafe {
+                sys::nvjpegDecodeBatchedPreAllocate(
+                    handle.raw(),
+                    raw,
+                    max_images as i32,
+                    EXPECTED_SIDE,
+                    EXPECTED_SIDE,
+                    sys::nvjpegChromaSubsampling_t_NVJPEG_CSS_420,
+                    sys::nvjpegOutputFormat_t_NVJPEG_OUTPUT_RGBI,
+                )
+            })?;
+        }
+        Ok(new)
+    }
+
+    /// Whether the engines take the image of this size, by its header.
+    pub(crate) fn takes(
+        &mut self,
+        encoded: &[u8],
+        width: u32,
+        height: u32,
+    ) -> Result<bool, CudaError> {
+        self.gpu.bind()?;
+        let Header { jpeg, params } = self.header;
+        // SAFETY: the bytes are read for their length, and nothing of them is used after the second call.
+        let parsed = unsafe {
+            sys::nvjpegJpegStreamParseHeader(
+                self.handle.raw(),
+                encoded.as_ptr(),
+                encoded.len(),
+                jpeg,
+            )
+        };
+        if is_of_the_image(parsed) {
+            return Ok(false);
+        }
+        check("nvjpegJpegStreamParseHeader", parsed)?;
+        let mut found = (0, 0);
+        // SAFETY: two integers are written to valid places.
+        check("nvjpegJpegStreamGetFrameDimensions", unsafe {
+            sys::nvjpegJpegStreamGetFrameDimensions(jpeg, &raw mut found.0, &raw mut found.1)
+        })?;
+        if found != (width, height) {
+            // It reads the header otherwise than we do, and would write beyond the surface.
+            return Ok(false);
+        }
+        let mut refused = 1;
+        // SAFETY: one integer is written to a valid place.
+        let asked = unsafe {
+            sys::nvjpegDecodeBatchedSupportedEx(self.handle.raw(), jpeg, params, &raw mut refused)
+        };
+        if is_of_the_image(asked) {
+            return Ok(false);
+        }
+        check("nvjpegDecodeBatchedSupportedEx", asked)?;
+        // Zero is yes.
+        Ok(refused == 0)
+    }
+
+    /// Begins a batch. `false` where nvJPEG refuses it as a whole; nothing of it is then under way any more.
+    ///
+    /// # Safety
+    /// Each surface is device memory of its image's size that nothing has used since the host last saw it free, and
+    /// nothing uses before [`HardwareDecoder::finish`] has returned for this batch. The engines do not keep to the order
+    /// of the stream, so work that is only enqueued before does not count as ended.
+    pub(crate) unsafe fn begin(&mut self, batch: &[(&[u8], Surface)]) -> Result<bool, CudaError> {
+        self.gpu.bind()?;
+        let Some(mut state) = self.free.pop() else {
+            return Err(CudaError::Options {
+                key: "batches under way",
+                value: self.busy.len().to_string(),
+                expected: format!("less than {NUM_STATES} before another begins"),
+            });
+        };
+        // SAFETY: passed on.
+        let status = unsafe { enqueue(self.handle, &mut state, batch) };
+        let recorded = state.decoded.record(&state.stream);
+        let status = match (status, recorded) {
+            (Ok(status), Ok(())) => status,
+            (Err(error), _) | (_, Err(error)) => {
+                self.free.push(state);
+                return Err(error);
+            }
+        };
+        if status == sys::nvjpegStatus_t_NVJPEG_STATUS_SUCCESS {
+            self.busy.push_back(state);
+            return Ok(true);
+        }
+        // Some images may have been begun.
+        let ended = state.decoded.wait();
+        self.free.push(state);
+        ended?;
+        if is_of_the_image(status) || status == sys::nvjpegStatus_t_NVJPEG_STATUS_EXECUTION_FAILED {
+            // One bad image fails them all, and the status does not say which.
+            return Ok(false);
+        }
+        check("nvjpegDecodeBatchedEx", status).map(|()| false)
+    }
+
+    /// Waits for the oldest batch.
+    pub(crate) fn finish(&mut self) -> Result<(), CudaError> {
+        let Some(state) = self.busy.pop_front() else { return Ok(()) };
+        let ended = state.decoded.wait();
+        self.free.push(state);
+        ended
+    }
+}
+
+/// Copies the bytes to pinned memory and hands all to the engines.
+///
+/// # Safety
+/// As [`HardwareDecoder::begin`].
+unsafe fn enqueue(
+    handle: Handle,
+    state: &mut State,
+    batch: &[(&[u8], Surface)],
+) -> Result<sys::nvjpegStatus_t, CudaError> {
+    let total: usize = batch.iter().map(|(encoded, _)| encoded.len()).sum();
+    let staging = state.staging.bytes_mut();
+    if total > staging.len() {
+        return Err(CudaError::Options {
+            key: "staging_bytes",
+            value: staging.len().to_string(),
+            expected: format!("at least the {total} of a batch"),
+        });
+    }
+    let (mut lengths, mut images) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    for (encoded, surface) in batch {
+        staging[at..at + encoded.len()].copy_from_slice(encoded);
+        lengths.push(encoded.len());
+        images.push(image(surface));
+        at += encoded.len();
+    }
+    let base = state.staging.bytes().as_ptr();
+    let mut at = 0;
+    let starts: Vec<*const u8> = lengths
+        .iter()
+        .map(|&length| {
+            let start = base.wrapping_add(at);
+            at += length;
+            start
+        })
+        .collect();
+    // SAFETY: the state has no batch under way: it was in `free`.
+    let status = unsafe {
+        sys::nvjpegDecodeBatchedInitialize(
+            handle.raw(),
+            state.raw,
+            batch.len() as i32,
+            1,
+            sys::nvjpegOutputFormat_t_NVJPEG_OUTPUT_RGBI,
+        )
+    };
+    if status != sys::nvjpegStatus_t_NVJPEG_STATUS_SUCCESS {
+        return Ok(status);
+    }
+    // SAFETY: the arrays have one entry per image; the staged bytes stay until the batch has ended, since the state is
+    // not reused before; the surfaces are the engines' by the caller's promise.
+    Ok(unsafe {
+        sys::nvjpegDecodeBatched(
+            handle.raw(),
+            state.raw,
+            starts.as_ptr(),
+            lengths.as_ptr(),
+            images.as_mut_ptr(),
+            state.stream.cu_stream().cast(),
+        )
+    })
+}
+
+impl Drop for HardwareDecoder {
+    fn drop(&mut self) {
+        while !self.busy.is_empty() {
+            if let Err(error) = self.finish() {
+                tracing::debug!(%error, "the JPEG engines were left as they are");
+                return;
+            }
+        }
+        let bound = self.gpu.bind();
+        if bound.is_err() {
+            return;
+        }
+        let Header { jpeg, params } = self.header;
+        // SAFETY: each object was made by this decoder, is destroyed once, and all its work has ended.
+        unsafe {
+            for state in self.free.drain(..).filter(|state| !state.raw.is_null()) {
+                sys::nvjpegJpegStateDestroy(state.raw);
+            }
+            if !params.is_null() {
+                sys::nvjpegDecodeParamsDestroy(params);
+            }
+            if !jpeg.is_null() {
+                sys::nvjpegJpegStreamDestroy(jpeg);
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The thread that feeds the JPEG engines.
+//!
+//! It takes rows from the queue of all decoders and makes batches of those that the engines take; the others it passes
+//! to the workers. A batch begins as soon as the engines are idle, with what there is, so the last rows of a slot never
+//! wait for company; while a batch is under way the next one gathers, up to the size at which the engines are full.
+
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use crossbeam::channel::{Receiver, Sender};
+use smog_pipeline::render::sample::RenderSettings;
+use smog_pipeline::render::{RenderContext, RowJob};
+use smog_pipeline::runtime::metrics::StageCounters;
+use smog_pipeline::runtime::{Cancel, StageExit};
+use smog_pipeline::sample::ImageMeta;
+
+use super::{BatchDecoder, Decoded, Device, Output, Placed, Routes, draw_plan};
+use crate::CudaError;
+use crate::kernels::Surface;
+use crate::route::{Route, Router};
+use crate::surfaces::SurfaceLease;
+
+/// Batches under way at once.
+const MAX_BUSY: usize = 2;
+
+/// The thread.
+pub(super) struct Engines {
+    /// First, so that it goes first: it waits for what is under way.
+    pub(super) decoder: Box<dyn BatchDecoder>,
+    /// Rows for the next batch, their plans drawn.
+    pub(super) pending: VecDeque<RowJob>,
+    /// Batches under way, oldest first.
+    pub(super) busy: VecDeque<Batch>,
+    pub(super) device: Arc<dyn Device>,
+    pub(super) router: Router,
+    pub(super) settings: RenderSettings,
+    pub(super) context: RenderContext,
+    pub(super) jobs: Receiver<RowJob>,
+    /// To the workers.
+    pub(super) pass: Sender<RowJob>,
+    pub(super) decoded: Output,
+    pub(super) counters: Arc<StageCounters>,
+    pub(super) routes: Arc<Routes>,
+    /// When the engines ended their last batch.
+    pub(super) idle_since: Instant,
+}
+
+/// Rows whose images are decoded together.
+#[derive(Debug)]
+pub(super) struct Batch {
+    rows: Vec<(RowJob, SurfaceLease)>,
+    started: Instant,
+}
+
+impl Engines {
+    pub(super) fn run(&mut self, cancel: &Cancel) -> Result<(), StageExit> {
+        loop {
+            if self.pending.is_empty() && self.busy.is_empty() {
+                let job = self.counters.wait_input(|| cancel.recv(&self.jobs))?;
+                self.accept(job, cancel)?;
+            }
+            while self.pending.len() < self.decoder.max_images() {
+                // A queue that is closed is noticed by the wait above.
+                let Ok(job) = self.jobs.try_recv() else { break };
+                self.accept(job, cancel)?;
+            }
+            let begun = self.busy.len() < MAX_BUSY && self.begin(cancel)?;
+            // Where nothing can begin, since nothing is there or there is no room for it, something has to end.
+            let idle = !begun || self.pending.is_empty() || self.busy.len() == MAX_BUSY;
+            if idle && !self.busy.is_empty() {
+                self.finish(cancel)?;
+            }
+            if cancel.is_cancelled() {
+                return Err(StageExit::Cancelled);
+            }
+        }
+    }
+
+    /// Keeps a row for the next batch, or passes it on.
+    fn accept(&mut self, mut job: RowJob, cancel: &Cancel) -> Result<(), StageExit> {
+        self.context.metrics.rows.took();
+        let meta = *meta(&job);
+        let encoded = job.group.encoded(job.row_in_group);
+        let fits = encoded.len() <= self.decoder.max_bytes()
+            && self.device.surfaces().fits(meta.width, meta.height);
+        let taken = fits
+            && self.router.route(encoded, &meta) == Route::Hardware
+            && self
+                .decoder
+                .takes(encoded, meta.width, meta.height)
+                .map_err(CudaError::into_exit)?;
+        if !taken {
+            return self.counters.wait_output(|| cancel.send(&self.pass, job));
+        }
+        let key = job.key;
+        draw_plan(&mut job, &key, &meta, &self.settings, &self.context);
+        self.pending.push_back(job);
+        Ok(())
+    }
+
+    /// Begins a batch of as many pending rows as there is room for, if there are any. Waits for room only where nothing is
+    /// under way that could be finished instead.
+    fn begin(&mut self, cancel: &Cancel) -> Result<bool, StageExit> {
+        let started = Instant::now();
+        let mut rows: Vec<(RowJob, SurfaceLease)> = Vec::new();
+        let mut bytes = 0;
+        while let Some(job) = self.pending.front()
+            && rows.len() < self.decoder.max_images()
+        {
+            let ImageMeta { width, height, .. } = *meta(job);
+            bytes += job.group.encoded(job.row_in_group).len();
+            if bytes > self.decoder.max_bytes() {
+                break;
+            }
+            let surface = match self.device.surfaces().try_allocate(width, height) {
+                Ok(Some(surface)) => surface,
+                Ok(None) if rows.is_empty() && self.busy.is_empty() => {
+                    let surfaces = self.device.surfaces();
+                    self.counters.wait_output(|| surfaces.allocate(width, height, cancel))?
+                }
+                Ok(None) => break,
+                Err(error) => return Err(error.into_exit()),
+            };
+            if let Some(job) = self.pending.pop_front() {
+                rows.push((job, surface));
+            }
+        }
+        if rows.is_empty() {
+            return Ok(false);
+        }
+        // The largest first, as the engines share the batch among them.
+        rows.sort_by_key(|(job, _)| Reverse(job.group.encoded(job.row_in_group).len()));
+        let images: Vec<(&[u8], Surface)> = rows
+            .iter()
+            .map(|(job, surface)| (job.group.encoded(job.row_in_group), *surface.surface()))
+            .collect();
+        let begun = self.decoder.begin(&images).map_err(CudaError::into_exit)?;
+        if begun {
+            self.busy.push_back(Batch { rows, started });
+        } else {
+            self.give_up(rows, cancel)?;
+        }
+        Ok(true)
+    }
+
+    /// Waits for the oldest batch and hands its rows on.
+    fn finish(&mut self, cancel: &Cancel) -> Result<(), StageExit> {
+        let whole = self.decoder.finish().map_err(CudaError::into_exit)?;
+        let Some(Batch { rows, started }) = self.busy.pop_front() else { return Ok(()) };
+        if !whole {
+            return self.give_up(rows, cancel);
+        }
+        let bytes: usize =
+            rows.iter().map(|(job, _)| job.group.encoded(job.row_in_group).len()).sum();
+        // Batches overlap; what the engines did for this one begins where the one before ended.
+        let busy = started.max(self.idle_since).elapsed();
+        self.idle_since = Instant::now();
+        self.counters.task(busy, rows.len() as u64, bytes as u64);
+        self.routes.hardware.fetch_add(rows.len() as u64, Relaxed);
+        self.routes.hardware_batches.fetch_add(1, Relaxed);
+        for (job, surface) in rows {
+            self.context.bad_samples.shown();
+            let orientation = self.settings.orientation(meta(&job));
+            let (row, key) = job.choice(0);
+            let image = Placed { surface, orientation, left: 0, top: 0 };
+            let done = Decoded { job, row, key, image };
+            self.decoded.send(done, &self.counters, cancel)?;
+        }
+        Ok(())
+    }
+
+    /// A batch failed, and nobody knows for which of its images: workers try them one by one.
+    fn give_up(
+        &mut self,
+        rows: Vec<(RowJob, SurfaceLease)>,
+        cancel: &Cancel,
+    ) -> Result<(), StageExit> {
+        self.routes.hardware_refused.fetch_add(rows.len() as u64, Relaxed);
+        tracing::debug!(
+            images = rows.len(),
+            "a batch of the JPEG engines failed; its images are tried one by one"
+        );
+        for (job, surface) in rows {
+            drop(surface);
+            self.counters.wait_output(|| cancel.send(&self.pass, job))?;
+        }
+        Ok(())
+    }
+}
+
+fn meta(job: &RowJob) -> &ImageMeta {
+    &job.group.metas[job.row_in_group as usize]
+}
