@@ -19,9 +19,9 @@ pub enum DecoderKind {
     /// libjpeg-turbo; the reference: a sample is bad if and only if this one refuses it.
     #[serde(rename = "turbojpeg")]
     TurboJpeg,
-    /// zune-jpeg, Rust, one thread, for grey and 4:4:4; libjpeg-turbo for all others.
+    /// zune-jpeg, Rust, one thread, for grey and 4:4:4 in one scan; libjpeg-turbo for all others.
     ZuneJpeg,
-    /// jpeg-decoder, Rust, with an own pool of one thread, for grey and 4:4:4; libjpeg-turbo for all others.
+    /// jpeg-decoder, Rust, with an own pool of one thread, for grey and 4:4:4 in one scan; libjpeg-turbo for all others.
     JpegDecoder,
 }
 
@@ -31,17 +31,16 @@ impl DecoderKind {
 
     /// Whether the library shows a JPEG as libjpeg-turbo does, within 2 levels. What it does not is given to libjpeg-turbo.
     pub(super) fn takes(self, header: &JpegHeader) -> bool {
-        // Both round the interpolation of subsampled colour in their own way, up to 8 levels off (docs/IMAGES.md).
-        let subsampled = !matches!(header.subsampling, Subsampling::None | Subsampling::S444);
         match self {
             // The first sees more of a file before it knows.
             Self::Baseline | Self::TurboJpeg => true,
-            // zune-jpeg 0.5.15 decodes components one after another to noise and does not say so.
-            Self::ZuneJpeg => {
-                let apart = header.several_scans && !header.progressive;
-                !subsampled && !apart && header.tables
+            // Both round the interpolation of subsampled colour in their own way, up to 8 levels off, and were 3 off in a
+            // progressive file and in one of four components. zune-jpeg 0.5.15 decodes components one after another
+            // to noise and does not say so (docs/IMAGES.md).
+            Self::ZuneJpeg | Self::JpegDecoder => {
+                let whole = matches!(header.subsampling, Subsampling::None | Subsampling::S444);
+                whole && !header.several_scans && header.components < 4 && header.tables
             }
-            Self::JpegDecoder => !subsampled && header.tables,
         }
     }
 
