@@ -118,7 +118,7 @@ class Command(unittest.TestCase):
         rows = json.loads((self.programs / "out.json").read_text())["rows"]
         states = {row["name"]: row["state"] for row in rows}
         self.assertEqual(states["one step"], FAILED)
-        self.assertEqual(states["kernels and nvJPEG"], SKIPPED)
+        self.assertEqual(states["kernels and renderer on the GPU"], SKIPPED)
         self.assertIn("error: broken", rows[0]["note"])
 
 

@@ -1,6 +1,7 @@
 //! `smog-tools`: makes, checks and shows data sets of image shards.
 
 mod bench;
+mod cuda;
 mod inspect;
 mod merge;
 mod progress;
@@ -42,6 +43,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Measure the pipeline, as a whole or one stage
     Bench(bench::Args),
+    /// Check and measure the renderer on a GPU
+    Cuda(cuda::Args),
     /// Draw a labelled set of pictures, for trying things without data
     Synth(synth::Args),
 }
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Cuda(args) => cuda::run(args),
         Command::Synth(args) => synth::run(args),
     };
     result.unwrap_or_else(|error| {

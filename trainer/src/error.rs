@@ -124,6 +124,9 @@ pub enum TrainError {
         /// What to do.
         advice: &'static str,
     },
+    /// The renderer on the GPU cannot be had, or failed.
+    #[error("stream.renderer = cuda: {0}")]
+    GpuRenderer(#[from] smog_cuda::CudaError),
     /// A run on one batch has nothing to go on with.
     #[error(
         "{}: a run on one resident batch (run.data_mode = \"resident\") measures speed and learns nothing; it keeps no \

@@ -9,6 +9,16 @@ pub const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 /// Their standard deviation.
 pub const STD: [f32; 3] = [0.229, 0.224, 0.225];
 
+/// What a channel's byte is multiplied with.
+pub(crate) fn scale() -> [f32; 3] {
+    STD.map(|std| 1.0 / (255.0 * std))
+}
+
+/// What is added to it then.
+pub(crate) fn shift() -> [f32; 3] {
+    std::array::from_fn(|channel| -MEAN[channel] / STD[channel])
+}
+
 /// Turns views into f32 NCHW tensors: `(x / 255 - mean) / std` with ImageNet's figures, on the device.
 pub struct Normalizer {
     device: Device,
@@ -22,15 +32,13 @@ impl Normalizer {
     /// # Errors
     /// If nothing can be put on the device.
     pub fn new(device: Device) -> Result<Self> {
-        let scale: Vec<f32> = STD.iter().map(|std| 1.0 / (255.0 * std)).collect();
-        let shift: Vec<f32> = MEAN.iter().zip(STD).map(|(mean, std)| -mean / std).collect();
         let channels = |values: &[f32]| -> Result<Tensor> {
             Tensor::f_from_slice(values)
                 .and_then(|tensor| tensor.f_view([1, 3, 1, 1]))
                 .and_then(|tensor| tensor.f_to_device(device))
                 .with_context(|| format!("cannot use device {device:?}"))
         };
-        Ok(Self { device, scale: channels(&scale)?, shift: channels(&shift)? })
+        Ok(Self { device, scale: channels(&scale())?, shift: channels(&shift())? })
     }
 
     /// View `view` of a batch as f32 `[B, 3, H, W]`. The bytes are copied: the batch may be dropped

@@ -3,41 +3,74 @@
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use smog_cuda::kernels::{Normalize, PixelKind};
+use smog_cuda::{CudaOptions, CudaRenderer};
+use smog_model::Precision;
 use smog_model::device::host_bytes;
 use smog_pipeline::batch::{SlotBlock, SlotMemory};
 use smog_pipeline::stream::{StreamConfig, StreamParts};
 use tch::{Device, Tensor};
 
 use crate::error::TrainError;
+use crate::images::{scale, shift};
 use crate::settings::RendererKind;
 
-/// The parts of the stream for a run on `device`. Whatever makes the views, batches are handed over as
-/// [`HostBatch`](smog_pipeline::batch::HostBatch)es; on a GPU their slots lie in pinned memory.
+/// The parts of the stream, and the renderer on the GPU where that makes the views.
+pub(crate) struct Made {
+    pub(crate) parts: StreamParts,
+    pub(crate) cuda: Option<Arc<CudaRenderer>>,
+}
+
+/// The parts of the stream for a run on `device`, whose networks compute in `precision`. The renderer on the GPU has its
+/// slots there; with the one on the processor they lie in pinned memory where the run is on a GPU.
 ///
-/// `auto` takes the renderer on the GPU once there is one.
+/// `auto` takes the renderer on the processor: the one on the GPU has run on none yet (docs/GPU.md).
 ///
 /// # Errors
-/// [`TrainError::Renderer`] where the renderer that was asked for is not there.
+/// [`TrainError::Renderer`] where the run is on the CPU, [`TrainError::GpuRenderer`] where the GPU lacks what it needs.
 pub(crate) fn make_renderer(
     wanted: RendererKind,
     device: Device,
+    precision: Precision,
     config: &StreamConfig,
-) -> Result<StreamParts, TrainError> {
-    let mut parts = StreamParts::cpu(config);
-    if device.is_cuda() {
-        parts.memory = Arc::new(PinnedMemory(device));
-    }
-    match wanted {
-        RendererKind::Auto | RendererKind::Cpu => Ok(parts),
-        RendererKind::Cuda if !device.is_cuda() => Err(TrainError::Renderer {
+) -> Result<Made, TrainError> {
+    match (wanted, device) {
+        (RendererKind::Auto | RendererKind::Cpu, _) => {
+            let mut parts = StreamParts::cpu(config);
+            if device.is_cuda() {
+                parts.memory = Arc::new(PinnedMemory(device));
+            }
+            Ok(Made { parts, cuda: None })
+        }
+        (RendererKind::Cuda, Device::Cuda(number)) => {
+            let renderer = CudaRenderer::new(config.render, &options(number, precision, config))?;
+            let renderer = Arc::new(renderer);
+            let parts = StreamParts {
+                memory: Arc::new(renderer.ring()),
+                renderer: Arc::clone(&renderer) as _,
+            };
+            Ok(Made { parts, cuda: Some(renderer) })
+        }
+        (RendererKind::Cuda, _) => Err(TrainError::Renderer {
             problem: "it needs a GPU, and the run is on the CPU",
             advice: "give run.device = cuda:N, or stream.renderer = cpu",
         }),
-        RendererKind::Cuda => Err(TrainError::Renderer {
-            problem: "this version makes views on the processor only; batches go to the GPU from there",
-            advice: "give stream.renderer = cpu or auto",
-        }),
     }
+}
+
+/// Views as the encoder takes them: normalised as [`Normalizer`](crate::images::Normalizer) does it, in what the networks
+/// compute in.
+fn options(number: usize, precision: Precision, config: &StreamConfig) -> CudaOptions {
+    let kind = match precision {
+        Precision::F32 => PixelKind::F32,
+        Precision::Bf16 => PixelKind::Bf16,
+    };
+    let normalize = Normalize { scale: scale(), shift: shift() };
+    let mut options = CudaOptions::new(number as u32, kind, normalize, config.resolved_workers());
+    let sizes = config.recipe.view_sizes();
+    options.max_side = sizes.iter().copied().max().unwrap_or(options.max_side);
+    options.max_views = options.max_views.max(sizes.len() as u32);
+    options
 }
 
 /// Slots in pinned memory: a copy to the GPU needs no help of the processor and nobody waits for it.
@@ -98,15 +131,33 @@ mod tests {
     #[test]
     fn a_renderer_that_is_not_there_is_refused_with_the_way_on() {
         let config = StreamConfig::new(Recipe::smog(), 2);
+        let make = |wanted, device| make_renderer(wanted, device, Precision::Bf16, &config);
         for wanted in [RendererKind::Auto, RendererKind::Cpu] {
-            let parts = make_renderer(wanted, Device::Cpu, &config).unwrap();
-            assert_eq!(parts.renderer.workers(), config.resolved_workers());
+            let made = make(wanted, Device::Cpu).ok().unwrap();
+            assert_eq!(made.parts.renderer.workers(), config.resolved_workers());
+            assert!(made.cuda.is_none());
         }
-        let refused =
-            |device| make_renderer(RendererKind::Cuda, device, &config).unwrap_err().to_string();
+        let refused = |device| match make(RendererKind::Cuda, device) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        };
         assert!(refused(Device::Cpu).contains("run.device = cuda:N"));
         let message = refused(Device::Cuda(0));
+        if message.is_empty() {
+            println!("SKIPPED: there is a GPU, so its absence was NOT tried");
+            return;
+        }
         assert!(message.starts_with("stream.renderer = cuda: "), "{message}");
-        assert!(message.contains("stream.renderer = cpu"), "{message}");
+        assert!(message.contains("renderer = \"cpu\""), "{message}");
+    }
+
+    #[test]
+    fn the_gpu_makes_views_of_the_recipes_sizes_in_what_the_networks_compute_in() {
+        let mut recipe = Recipe::smog();
+        recipe.views[0].size = 320;
+        let options = options(3, Precision::F32, &StreamConfig::new(recipe, 2));
+        assert_eq!((options.device, options.kind, options.max_side), (3, PixelKind::F32, 320));
+        let white = 255.0 * options.normalize.scale[0] + options.normalize.shift[0];
+        assert!((white - (1.0 - 0.485) / 0.229).abs() < 1e-4, "{white}");
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use smog_cuda::CudaRenderer;
 use smog_model::device::GpuMath;
 use smog_model::{FeatureMemory, Optimizer, SmogModel, guard};
 use smog_pipeline::batch::BatchShape;
@@ -27,7 +28,7 @@ use crate::initial;
 use crate::metrics::{Event, MetricsFile, RunFigures};
 use crate::precision;
 use crate::progress::Progress;
-use crate::renderer::make_renderer;
+use crate::renderer::{Made, make_renderer};
 use crate::settings::{DataMode, RunConfig};
 use crate::threads::ThreadBudget;
 use crate::timetable::Timetable;
@@ -82,6 +83,8 @@ pub struct Session {
     pub(crate) store: Store,
     pub(crate) metrics: MetricsFile,
     pub(crate) progress: Progress,
+    /// Only where the views are made on the GPU.
+    pub(crate) cuda: Option<Arc<CudaRenderer>>,
     /// Only on a GPU whose driver gives figures.
     pub(crate) gpu_load: Option<GpuLoad>,
     pub(crate) collapse: CollapseWatch,
@@ -140,12 +143,16 @@ impl Session {
         if let Ok(Some(advice)) = mixing_advice(&*source, stream.order, stream.batch_size) {
             tracing::warn!("{advice}");
         }
-        let parts = make_renderer(config.stream.renderer, device, &stream)?;
+        let Made { parts, cuda } =
+            make_renderer(config.stream.renderer, device, config.run.precision, &stream)?;
         let num_slots = stream.num_slots;
         let stream = BatchStream::open_with(Arc::clone(&source), stream, start, parts)?;
         let shape =
             BatchShape { rows: config.run.batch_size, view_sizes: config.augment.view_sizes() };
-        let transfer = guard(|| Transfer::new(device, &shape, num_slots))?;
+        let transfer = guard(|| match &cuda {
+            Some(_) => Transfer::of_device(device),
+            None => Transfer::new(device, &shape, num_slots),
+        })?;
         let mut model = SmogModel::new(&config.model, config.run.seed, device)?;
         let init = match &checkpoint {
             None => initial::load(&mut model, &config, opened.as_ref())?,
@@ -212,6 +219,7 @@ impl Session {
 
         let session = Self {
             gpu_load: GpuLoad::of(device, &progress),
+            cuda,
             normalizer: Normalizer::new(device).map_err(TrainError::eval)?,
             transfer,
             resident: None,
@@ -262,6 +270,9 @@ impl Session {
         ));
         say(format!("threads: {threads}"));
         say(format!("stream: {}", self.stream.memory()));
+        if let Some(cuda) = &self.cuda {
+            say(format!("renderer: cuda, {}", cuda.facts()));
+        }
         match table.reset_every {
             Some(every) => say(format!(
                 "groups are made anew every {every} steps ({:.2} epochs) from a memory of {} features",

@@ -9,6 +9,7 @@ mod report;
 
 use std::time::{Duration, Instant};
 
+use smog_cuda::CudaError;
 use smog_model::{GroupStats, ModelError, ResetReport, guard};
 use smog_pipeline::batch::HostBatch;
 use smog_pipeline::runtime::TRAINER;
@@ -117,9 +118,10 @@ impl Session {
             return Ok(None);
         }
         guard(|| {
-            self.transfer.make_room();
+            self.transfer.make_room()?;
             self.transfer.data_wait.begin();
-        })?;
+            Ok::<_, CudaError>(())
+        })??;
         let waiting = Instant::now();
         let batch = self.next_batch()?;
         window.waited += waiting.elapsed();
@@ -146,7 +148,7 @@ impl Session {
         batch: Option<HostBatch>,
     ) -> Result<Option<StepReport>, TrainError> {
         let _span = tracing::debug_span!(TRAINER, step).entered();
-        let views = guard(|| self.views(batch))?;
+        let views = guard(|| self.views(batch))??;
         let num_large = self.config.augment.num_large();
         let reset_settings = &self.config.reset;
         // The one boundary at which a refusal of libtorch becomes an error.
@@ -217,15 +219,15 @@ impl Session {
     }
 
     /// The views of a step on the device.
-    fn views(&mut self, batch: Option<HostBatch>) -> Vec<Tensor> {
+    fn views(&mut self, batch: Option<HostBatch>) -> Result<Vec<Tensor>, CudaError> {
         let views = match batch {
-            Some(batch) => self.transfer.views(batch, &self.normalizer),
+            Some(batch) => self.transfer.views(batch, &self.normalizer)?,
             None => self.resident.take().unwrap_or_default(),
         };
         if self.config.run.data_mode == DataMode::Resident {
             self.resident = Some(views.iter().map(Tensor::shallow_clone).collect());
         }
-        views
+        Ok(views)
     }
 
     fn save(&mut self) -> Result<(), TrainError> {

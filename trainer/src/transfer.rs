@@ -10,9 +10,14 @@
 //! of this one. The host waits in one place: before it takes a batch while as many leases are out as there are landings,
 //! which also keeps it from running ahead of the device without end. On the CPU every part is done when its call returns,
 //! and the same code is a plain copy.
+//!
+//! Views that the renderer on the GPU made are there already. They are used where they lie; their slot is given back when
+//! the next batch is asked for, behind all that the step has queued.
 
 use std::collections::VecDeque;
 
+use smog_cuda::kernels::PixelKind;
+use smog_cuda::{CudaError, DeviceBatch, DeviceView};
 use smog_model::device::{Event, Stream, copy_bytes};
 use smog_pipeline::batch::{BatchShape, HostBatch};
 use tch::{Device, Kind, Tensor};
@@ -43,15 +48,27 @@ pub(crate) struct Transfer {
     next: usize,
     /// Batches whose bytes may still be read, oldest first, with their landing.
     held: VecDeque<(HostBatch, usize)>,
+    /// Whether the views are made on the device. There are no landings then.
+    made_there: bool,
+    /// The batch of the step at work, where its views were made on the device.
+    there: Option<DeviceBatch>,
     /// How long the device waited.
     pub(crate) data_wait: DataWait,
 }
 
 impl Transfer {
-    /// For batches of this shape, of which the stream has `num_slots`.
+    /// For batches whose views are made on `device`.
     ///
     /// # Panics
     /// Where libtorch refuses, here and below.
+    pub(crate) fn of_device(device: Device) -> Self {
+        let shape = BatchShape { rows: 0, view_sizes: Vec::new() };
+        let mut transfer = Self::with_landings(device, &shape, 0);
+        transfer.made_there = true;
+        transfer
+    }
+
+    /// For batches of this shape, of which the stream has `num_slots`.
     pub(crate) fn new(device: Device, shape: &BatchShape, num_slots: u32) -> Self {
         // A stream whose slots are all held could not go on.
         let most = (num_slots as usize).saturating_sub(1).max(1);
@@ -80,13 +97,23 @@ impl Transfer {
             landings,
             next: 0,
             held: VecDeque::new(),
+            made_there: false,
+            there: None,
             data_wait: DataWait::new(device),
         }
     }
 
     /// To be called before the next batch is taken from the stream: there is a landing for it then. Waits for the oldest
     /// copy where all are in use.
-    pub(crate) fn make_room(&mut self) {
+    ///
+    /// # Errors
+    /// What the driver says where the views were made on the device.
+    pub(crate) fn make_room(&mut self) -> Result<(), CudaError> {
+        if let Some(batch) = self.there.take() {
+            let trainer = Stream::current(self.device).handle() as u64;
+            // SAFETY: a stream of libtorch's lives as long as the program, and the views were used on this one only.
+            return unsafe { batch.release(trainer) };
+        }
         self.give_back();
         if self.held.len() == self.landings.len()
             && let Some((batch, landing)) = self.held.pop_front()
@@ -94,6 +121,7 @@ impl Transfer {
             self.landings[landing].copied.synchronize();
             drop(batch);
         }
+        Ok(())
     }
 
     /// Gives back the slots whose bytes have arrived.
@@ -103,11 +131,22 @@ impl Transfer {
         self.held.drain(..num_done);
     }
 
-    /// Queues the copy of the batch and what makes views of it: f32 `[B, 3, H, W]` each, normalised.
+    /// Queues the copy of the batch and what makes views of it: `[B, 3, H, W]` each, normalised, f32 or what they were
+    /// made in on the device. Valid until [`Transfer::make_room`] is called.
+    ///
+    /// # Errors
+    /// As [`Transfer::make_room`].
     ///
     /// # Panics
     /// Where the batch has another shape, or [`Transfer::make_room`] was not called.
-    pub(crate) fn views(&mut self, batch: HostBatch, normalizer: &Normalizer) -> Vec<Tensor> {
+    pub(crate) fn views(
+        &mut self,
+        batch: HostBatch,
+        normalizer: &Normalizer,
+    ) -> Result<Vec<Tensor>, CudaError> {
+        if self.made_there {
+            return self.views_there(batch);
+        }
         assert!(self.held.len() < self.landings.len(), "make_room comes first");
         let trainer = Stream::current(self.device);
         let landing = &mut self.landings[self.next];
@@ -126,8 +165,37 @@ impl Transfer {
         self.held.push_back((batch, self.next));
         self.next = (self.next + 1) % self.landings.len();
         self.give_back();
-        views
+        Ok(views)
     }
+
+    /// The views where they lie, without a copy.
+    fn views_there(&mut self, batch: HostBatch) -> Result<Vec<Tensor>, CudaError> {
+        assert!(self.there.is_none(), "make_room comes first");
+        let batch = DeviceBatch::new(batch)?;
+        let trainer = Stream::current(self.device).handle() as u64;
+        // SAFETY: a stream of libtorch's lives as long as the program.
+        unsafe { batch.wait_ready(trainer) }?;
+        self.data_wait.end();
+        let views =
+            (0..batch.num_views()).map(|view| wrap(batch.view(view), self.device)).collect();
+        self.there = Some(batch);
+        Ok(views)
+    }
+}
+
+/// A tensor over a view of a slot, `[B, 3, H, W]` in channels-last order.
+fn wrap(view: DeviceView, device: Device) -> Tensor {
+    let kind = match view.kind {
+        PixelKind::F32 => Kind::Float,
+        PixelKind::Bf16 => Kind::BFloat16,
+    };
+    let (rows, side) = (i64::from(view.rows), i64::from(view.side));
+    let (size, strides) = ([rows, side, side, 3], [side * side * 3, side * 3, 3, 1]);
+    // SAFETY: the block holds so many values of this kind, contiguous, on this device. It lives as long as the ring, and
+    // nobody writes it until the slot is given back, behind the last use of the tensor.
+    let values =
+        unsafe { Tensor::from_blob(view.address as *const u8, &size, &strides, kind, device) };
+    values.permute([0, 3, 1, 2])
 }
 
 impl Drop for Transfer {

@@ -3,6 +3,7 @@
 //! Nothing of CUDA is linked. The driver, nvJPEG and NVRTC are opened when they are first asked for; where one is
 //! missing the answer is an error that names it.
 
+pub mod check;
 pub mod driver;
 mod error;
 pub mod kernels;

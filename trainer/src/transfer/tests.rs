@@ -43,9 +43,9 @@ fn views_that_land_are_those_of_a_plain_copy_and_every_slot_comes_back() {
         let mut transfer = Transfer::with_landings(device, &shape(), num_landings);
         let (mut plain, mut stream) = (stream(3), stream(2));
         for step in 0..12 {
-            transfer.make_room();
+            transfer.make_room().unwrap();
             transfer.data_wait.begin();
-            let views = transfer.views(next(&mut stream), &normalizer);
+            let views = transfer.views(next(&mut stream), &normalizer).unwrap();
             assert!(transfer.held.is_empty(), "on the CPU nothing is under way");
             let batch = next(&mut plain);
             assert_eq!(views.len(), batch.num_views());
@@ -62,10 +62,10 @@ fn views_of_one_step_are_no_views_of_the_memory_that_the_next_one_lands_in() {
     let normalizer = Normalizer::new(Device::Cpu).unwrap();
     let mut transfer = Transfer::with_landings(Device::Cpu, &shape(), 1);
     let mut stream = stream(2);
-    let first = transfer.views(next(&mut stream), &normalizer);
+    let first = transfer.views(next(&mut stream), &normalizer).unwrap();
     let kept: Vec<Tensor> = first.iter().map(Tensor::copy).collect();
-    transfer.make_room();
-    let second = transfer.views(next(&mut stream), &normalizer);
+    transfer.make_room().unwrap();
+    let second = transfer.views(next(&mut stream), &normalizer).unwrap();
     assert_eq!(first, kept);
     assert_ne!(first[0], second[0]);
 }

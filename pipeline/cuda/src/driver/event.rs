@@ -94,11 +94,6 @@ impl Event {
         // SAFETY: the event lives as long as `self`.
         unsafe { result::event::synchronize(self.raw) }.map_err(failed("cuEventSynchronize"))
     }
-
-    /// The `CUevent` as a number, for those who wait for it on a stream of their own. It lives as long as this.
-    pub fn raw(&self) -> u64 {
-        self.raw as u64
-    }
 }
 
 impl Drop for Event {

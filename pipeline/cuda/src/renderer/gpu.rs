@@ -298,8 +298,9 @@ impl SlotEvents for GpuEvents {
         unsafe { self.ready.record_raw(stream as _) }
     }
 
-    fn ready(&self) -> u64 {
-        self.ready.raw()
+    unsafe fn wait_ready(&self, stream: u64) -> Result<(), CudaError> {
+        // SAFETY: passed on.
+        unsafe { self.ready.hold_back_raw(stream as _) }
     }
 
     unsafe fn record_free(&self, stream: u64) -> Result<(), CudaError> {

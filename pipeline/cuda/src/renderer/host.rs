@@ -19,8 +19,8 @@ use crate::surfaces::{Fence, Surfaces};
 
 /// What stands for the stream of the kernels.
 pub(super) const STREAM: u64 = 77;
-/// What stands for the ready event of a slot.
-pub(super) const READY: u64 = 7;
+/// What stands for the trainer's stream.
+pub(super) const TRAINER: u64 = 7;
 
 /// How the device behaves.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +61,7 @@ impl Default for Behaviour {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub(super) held_back: AtomicU32,
+    pub(super) waited: AtomicU32,
     pub(super) ready: AtomicU32,
     pub(super) freed: AtomicU32,
     pub(super) drained: AtomicU32,
@@ -370,11 +371,15 @@ impl SlotEvents for HostEvents {
         Ok(())
     }
 
-    fn ready(&self) -> u64 {
-        READY
+    unsafe fn wait_ready(&self, stream: u64) -> Result<(), CudaError> {
+        assert_eq!(stream, TRAINER);
+        assert!(!*self.is_free.lock().unwrap(), "the trainer waits for what was not written");
+        self.log.waited.fetch_add(1, SeqCst);
+        Ok(())
     }
 
-    unsafe fn record_free(&self, _stream: u64) -> Result<(), CudaError> {
+    unsafe fn record_free(&self, stream: u64) -> Result<(), CudaError> {
+        assert_eq!(stream, TRAINER);
         assert!(!std::mem::replace(&mut *self.is_free.lock().unwrap(), true), "free twice");
         self.log.freed.fetch_add(1, SeqCst);
         Ok(())

@@ -1,5 +1,6 @@
 //! Options of the renderer on a GPU.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::CudaError;
@@ -51,6 +52,24 @@ pub struct CudaFacts {
     pub max_batch_images: u32,
     /// Whether subsampled colour is interpolated as on the processor.
     pub interpolates: bool,
+}
+
+impl fmt::Display for CudaFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "nvJPEG {}", self.nvjpeg)?;
+        match self.num_engines {
+            0 => f.write_str(" without JPEG engines")?,
+            engines => write!(
+                f,
+                ", {engines} JPEG engines of {} cores, {} images at once",
+                self.num_cores_per_engine, self.max_batch_images
+            )?,
+        }
+        if !self.interpolates {
+            f.write_str("; it does not interpolate subsampled colour, so views differ from those of the processor")?;
+        }
+        Ok(())
+    }
 }
 
 impl CudaOptions {

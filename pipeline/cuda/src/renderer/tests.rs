@@ -17,7 +17,9 @@ use smog_pipeline::sample::{ImageFlags, ImageMeta, RowGroupId, SampleId};
 use smog_pipeline::source::{RowGroup, RowGroupInfo, Source, SourceError};
 use smog_pipeline::stream::{BatchStream, Next, Start, StreamConfig, StreamMode, StreamParts};
 
-use super::host::{Behaviour, HostDevice, READY, STREAM};
+use crate::check;
+
+use super::host::{Behaviour, HostDevice, TRAINER};
 use super::*;
 use crate::ring::DeviceBatch;
 
@@ -237,7 +239,8 @@ fn assert_same(
         let (found, wanted) = (take(&mut stream).unwrap(), take(&mut expected).unwrap());
         assert!(found.view(0).is_empty(), "there are no pixels in the host's slot");
         let found = DeviceBatch::new(found).unwrap();
-        assert_eq!(found.ready_event(), READY);
+        // SAFETY: the device does not look at the stream.
+        unsafe { found.wait_ready(TRAINER) }.unwrap();
         let host = found.host();
         assert_eq!(host.keys(), wanted.keys(), "step {step}");
         assert_eq!(host.labels(), wanted.labels());
@@ -248,7 +251,7 @@ fn assert_same(
             assert!(values(&found, view) == wanted, "view {view} of step {step} differs");
         }
         // SAFETY: the device does not look at the stream.
-        unsafe { found.release(STREAM) }.unwrap();
+        unsafe { found.release(TRAINER) }.unwrap();
     }
     let counts = renderer.counts();
     stream.close().unwrap();
@@ -269,6 +272,7 @@ fn plain_images_give_the_batches_of_the_cpu_renderer_with_and_without_engines() 
             let log = &device.log;
             assert_eq!(log.freed.load(SeqCst), 25);
             assert!(log.ready.load(SeqCst) >= 25 && log.held_back.load(SeqCst) >= 25);
+            assert_eq!(log.waited.load(SeqCst), 25);
             assert_eq!(log.drained.load(SeqCst), 0);
         }
     });
@@ -453,5 +457,30 @@ fn slots_of_other_memory_are_refused_in_words() {
         let mut stream = BatchStream::open_with(source, config(), Start::Step(0), parts).unwrap();
         let text = chain(&stream.next_batch().unwrap_err());
         assert!(text.contains("the DeviceRing of its renderer"), "{text}");
+    });
+}
+
+#[test]
+fn the_check_of_a_machine_finds_no_difference_here_and_counts_one_that_is_there() {
+    watched(|| {
+        let source = Images::source(40, |_| Kind::Plain);
+        let compare = |spoil: f32| {
+            let device = HostDevice::new(Behaviour::default());
+            let (mut found, _renderer) = open(&source, &config(), &device, Unchecked::Decode);
+            let mut expected =
+                BatchStream::open(Arc::clone(&source), config(), Start::Step(0)).unwrap();
+            let mut read = |batch: &DeviceBatch, view: usize| {
+                let mut values = values(batch, view).to_vec();
+                values[0] += spoil;
+                Ok(values)
+            };
+            check::compare(&mut found, &mut expected, 3, TRAINER, &mut read).unwrap()
+        };
+        let same = compare(0.0);
+        assert_eq!((same.other_rows, same.largest, same.mean()), (0, 0.0, 0.0));
+        assert!(same.rows > 0 && same.values > 0);
+        let spoilt = compare(2.5);
+        assert_eq!(spoilt.largest, 2.5);
+        assert!(spoilt.mean() > 0.0);
     });
 }

@@ -21,9 +21,8 @@ pub struct DeviceView {
     pub kind: PixelKind,
 }
 
-/// A batch whose pixels lie on the device. Before its first use of them, the trainer's stream has to wait for
-/// [`DeviceBatch::ready_event`]; after the last, [`DeviceBatch::release`] gives the slot back without a wait of the
-/// host.
+/// A batch whose pixels lie on the device. Before its first use of them comes [`DeviceBatch::wait_ready`]; after the last,
+/// [`DeviceBatch::release`] gives the slot back. The host waits in neither.
 #[derive(Debug)]
 pub struct DeviceBatch {
     slot: Arc<DeviceSlot>,
@@ -70,9 +69,16 @@ impl DeviceBatch {
         }
     }
 
-    /// The `CUevent` behind the last kernel that writes the batch. It lives as long as the batch.
-    pub fn ready_event(&self) -> u64 {
-        self.slot.events().ready()
+    /// Makes what is enqueued on `stream`, a `CUstream`, from now on wait for the last kernel that writes the batch.
+    ///
+    /// # Safety
+    /// `stream` is a stream of the primary context of the device, and lives.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub unsafe fn wait_ready(&self, stream: u64) -> Result<(), CudaError> {
+        // SAFETY: passed on.
+        unsafe { self.slot.events().wait_ready(stream) }
     }
 
     /// Gives the slot back: the next round begins when `stream`, a `CUstream`, has done what is enqueued on it now.

@@ -21,8 +21,11 @@ pub(crate) trait SlotEvents: Send + Sync + fmt::Debug {
     fn hold_back(&self, stream: u64) -> Result<(), CudaError>;
     /// Records that all rows are written when `stream` comes here.
     fn record_ready(&self, stream: u64) -> Result<(), CudaError>;
-    /// The event of that, for the trainer's stream to wait for.
-    fn ready(&self) -> u64;
+    /// Makes what the trainer enqueues on `stream` from now on wait for that.
+    ///
+    /// # Safety
+    /// `stream` is a stream of the same context, and lives.
+    unsafe fn wait_ready(&self, stream: u64) -> Result<(), CudaError>;
     /// Records that the trainer has done with the slot when `stream` comes here.
     ///
     /// # Safety
