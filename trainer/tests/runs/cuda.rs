@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::process::command;
 use crate::support::events;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_smog-trainer");
@@ -33,32 +34,21 @@ fn run(command: &mut Command) -> (Option<i32>, String) {
     (output.status.code(), text(&output.stdout) + &text(&output.stderr))
 }
 
-/// The program with nothing in its surroundings that leads to CUDA.
-fn program(args: &[&str]) -> Command {
-    let mut command = Command::new(BINARY);
-    command.args(args).env_remove("LD_LIBRARY_PATH").env_remove("SMOG_LIBTORCH_CUDA");
+/// With nothing in its surroundings that leads to CUDA.
+fn alone(mut command: Command) -> Command {
+    command.env_remove("LD_LIBRARY_PATH").env_remove("SMOG_LIBTORCH_CUDA");
     command
 }
 
+fn program(args: &[&str]) -> Command {
+    let mut command = Command::new(BINARY);
+    command.args(args);
+    alone(command)
+}
+
 fn train(run: &Path, device: &str) -> Command {
-    let mut command = program(&["run", "--preset", "demo", "--data", "synthetic:60:32"]);
-    command.args(["--steps", "2", "--batch-size", "8", "--threads", "1", "--device", device]);
-    command.arg("--run-dir").arg(run);
-    for set in [
-        "schedule.warmup=never",
-        "model.encoder.width=8",
-        "model.projector_hidden=16",
-        "model.predictor_hidden=16",
-        "model.dim=8",
-        "model.groups.count=8",
-        "augment.views.0.size=24",
-        "augment.views.1.size=24",
-        "eval.size=24",
-        "eval.resize=24",
-    ] {
-        command.args(["--set", set]);
-    }
-    command
+    let args = ["--steps", "2", "--device", device, "--set", "schedule.warmup=never"];
+    alone(command(run, &args))
 }
 
 /// Libraries that `library` needs, with the version nodes that it needs of each.

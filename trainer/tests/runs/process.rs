@@ -23,7 +23,8 @@ const TINY: &[&str] = &[
     "eval.resize=24",
 ];
 
-fn command(run: &Path, args: &[&str]) -> Command {
+/// A tiny run by the program, with more arguments; the later one of two settings counts.
+pub(crate) fn command(run: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     command.args(["run", "--preset", "demo", "--data", "synthetic:60:32", "--run-dir"]).arg(run);
     TINY.iter().for_each(|set| {

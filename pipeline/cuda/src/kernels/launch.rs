@@ -85,18 +85,11 @@ impl Kernels {
         // The batch before may be on another stream, and works in the same scratch memory.
         stream.wait(&workspace.done).map_err(driver("cuStreamWaitEvent"))?;
         workspace.copy_params(stream)?;
-        let launched = workspace.packed.groups.iter().try_for_each(|group| {
-            let batch = Batch {
-                views: memory.params + (group.first * size_of::<View>()) as u64,
-                luma: memory.scratch,
-                num_views: group.num_views as u32,
-                bf16: (kind == PixelKind::Bf16).into(),
-                scale: normalize.scale,
-                shift: normalize.shift,
-                num_tiles: group.num_tiles,
-            };
-            self.launch(stream, &batch)
-        });
+        let launched = workspace
+            .packed
+            .groups
+            .iter()
+            .try_for_each(|group| self.launch(stream, &group.batch(&memory, kind, normalize)));
         // Also where a launch failed: those before it are under way.
         workspace.done.record(stream).map_err(driver("cuEventRecord"))?;
         launched

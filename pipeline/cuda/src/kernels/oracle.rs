@@ -127,15 +127,7 @@ pub fn render_batch(
     bytes[views.len()..views.len() + weights.len()].copy_from_slice(weights);
 
     for group in &packed.groups {
-        let batch = Batch {
-            views: memory.params + (group.first * size_of::<View>()) as u64,
-            luma: memory.scratch,
-            num_views: group.num_views as u32,
-            bf16: (kind == PixelKind::Bf16).into(),
-            scale: normalize.scale,
-            shift: normalize.shift,
-            num_tiles: group.num_tiles,
-        };
+        let batch = group.batch(&memory, kind, normalize);
         for stage in 0..NUM_STAGES as u32 {
             // SAFETY: the addresses in `batch` and its views are those of `params`, `scratch`, `rows` and the images,
             // all of which live until the end of this function and have the sizes that `pack` was told or that were

@@ -11,11 +11,11 @@ use smog_pipeline::codec::Orientation;
 
 use crate::CudaError;
 use crate::kernels::params::{
-    AxisParams, BLUR, BLUR_COLUMNS, BLUR_ROWS, BRIGHTNESS, Blend, COLOUR, CONTRAST, FLIP, GRAY,
-    HUE, LINES, NEEDS_MEAN, NUM_STAGES, OUTPUTS_PER_TILE, PIXELS_PER_TILE, RESAMPLE, SATURATION,
-    SOLARIZE, Span, TWO_PASSES, View, WEIGHTS,
+    AxisParams, BLUR, BLUR_COLUMNS, BLUR_ROWS, BRIGHTNESS, Batch, Blend, COLOUR, CONTRAST, FLIP,
+    GRAY, HUE, LINES, NEEDS_MEAN, NUM_STAGES, OUTPUTS_PER_TILE, PIXELS_PER_TILE, RESAMPLE,
+    SATURATION, SOLARIZE, Span, TWO_PASSES, View, WEIGHTS,
 };
-use crate::kernels::task::{PixelKind, Surface, ViewTask};
+use crate::kernels::task::{Normalize, PixelKind, Surface, ViewTask};
 
 /// From so many source pixels per pixel of the view on, columns are weighed once for all pixels that need them, in a
 /// launch of their own, so that cost grows with the box and not with its square. Fewer are cheaper weighed again than
@@ -57,6 +57,21 @@ pub(crate) struct Group {
     pub(crate) first: usize,
     pub(crate) num_views: usize,
     pub(crate) num_tiles: [u32; NUM_STAGES],
+}
+
+impl Group {
+    /// What the kernels are told of the group: its place in `memory`, and what all views have in common.
+    pub(crate) fn batch(&self, memory: &Memory, kind: PixelKind, normalize: Normalize) -> Batch {
+        Batch {
+            views: memory.params + (self.first * size_of::<View>()) as u64,
+            luma: memory.scratch,
+            num_views: self.num_views as u32,
+            bf16: (kind == PixelKind::Bf16).into(),
+            scale: normalize.scale,
+            shift: normalize.shift,
+            num_tiles: self.num_tiles,
+        }
+    }
 }
 
 /// A packed batch. Its buffers are kept from batch to batch.
