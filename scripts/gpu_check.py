@@ -80,8 +80,13 @@ class Machine:
         # The wheel's folder holds both halves of libtorch; its own paths lead to NVIDIA's libraries.
         self.torch = ask(python, "import torch; print(torch.__version__, torch.__path__[0])")
         if self.torch and self.torch.startswith("2.11.") and device != "cpu":
-            folders = [str(Path(self.torch.split(maxsplit=1)[1]) / "lib"), os.environ.get("LD_LIBRARY_PATH")]
+            package = Path(self.torch.split(maxsplit=1)[1])
+            folders = [str(package / "lib"), str(package.parent / "nvidia/cu13/lib"), os.environ.get("LD_LIBRARY_PATH")]
             self.environment["LD_LIBRARY_PATH"] = os.pathsep.join(folder for folder in folders if folder)
+            # torchvision brings nvJPEG along under a name of its own.
+            bundled = sorted((package.parent / "torchvision.libs").glob("libnvjpeg*.so*"))
+            if bundled:
+                self.environment.setdefault("SMOG_NVJPEG", str(bundled[0]))
 
     def call(self, *words: object, codes: tuple[int, ...] = (0,)) -> str:
         command = [str(self.programs / str(words[0])), *map(str, words[1:])]

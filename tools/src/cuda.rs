@@ -21,6 +21,8 @@ const KERNEL_IMAGES: u64 = 48;
 const KERNEL_BATCH: usize = 256;
 /// Size of the images that kernels are measured on: what photographs of ImageNet have on average.
 const KERNEL_SIZE: (u32, u32) = (500, 375);
+/// Images that are decoded behind other work.
+const ORDER_ROUNDS: u32 = 50;
 /// Levels that a view may be off, where nvJPEG decoded the image: its inverse transform is not libjpeg-turbo's to the
 /// bit, and contrast makes more of it.
 const MAX_MEAN_LEVELS: f64 = 1.0;
@@ -96,6 +98,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         args.seconds
     );
     let mut found = of_kernels(&args)?;
+    found.extend(of_engines(&args)?);
     found.extend(of_renderer(&args)?);
     if args.json {
         say(&serde_json::json!({ "checks": found }).to_string());
@@ -128,6 +131,15 @@ fn of_kernels(args: &Check) -> anyhow::Result<Vec<Finding>> {
             micros < 10.0,
         ),
     ])
+}
+
+/// Not judged: the renderer waits on the host in any case.
+fn of_engines(args: &Check) -> anyhow::Result<Vec<Finding>> {
+    let Some(order) = renderer::stream_order(args.device, ORDER_ROUNDS)? else {
+        return Ok(vec![measured("JPEG engines that can be used".to_owned(), 0.0, "")]);
+    };
+    let name = "JPEG engines: images that overtook work queued before them";
+    Ok(vec![measured(format!("{name}, of {}", order.rounds), order.overtaken.into(), "")])
 }
 
 fn of_renderer(args: &Check) -> anyhow::Result<Vec<Finding>> {

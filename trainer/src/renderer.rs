@@ -1,5 +1,6 @@
 //! Who makes the views of a run, and in which memory: the seam at which a renderer on the GPU comes in.
 
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use smog_pipeline::batch::{SlotBlock, SlotMemory};
 use smog_pipeline::stream::{StreamConfig, StreamParts};
 use tch::{Device, Tensor};
 
+use crate::device::Chosen;
 use crate::error::TrainError;
 use crate::images::{scale, shift};
 use crate::settings::RendererKind;
@@ -21,7 +23,7 @@ pub(crate) struct Made {
     pub(crate) cuda: Option<Arc<CudaRenderer>>,
 }
 
-/// The parts of the stream for a run on `device`, whose networks compute in `precision`. The renderer on the GPU has its
+/// The parts of the stream for a run on the device that was chosen, whose networks compute in `precision`. The renderer on the GPU has its
 /// slots there; with the one on the processor they lie in pinned memory where the run is on a GPU.
 ///
 /// `auto` takes the renderer on the processor: the one on the GPU has run on none yet (docs/GPU.md).
@@ -30,10 +32,11 @@ pub(crate) struct Made {
 /// [`TrainError::Renderer`] where the run is on the CPU, [`TrainError::GpuRenderer`] where the GPU lacks what it needs.
 pub(crate) fn make_renderer(
     wanted: RendererKind,
-    device: Device,
+    chosen: &Chosen,
     precision: Precision,
     config: &StreamConfig,
 ) -> Result<Made, TrainError> {
+    let device = chosen.device;
     match (wanted, device) {
         (RendererKind::Auto | RendererKind::Cpu, _) => {
             let mut parts = StreamParts::cpu(config);
@@ -43,7 +46,11 @@ pub(crate) fn make_renderer(
             Ok(Made { parts, cuda: None })
         }
         (RendererKind::Cuda, Device::Cuda(number)) => {
-            let renderer = CudaRenderer::new(config.render, &options(number, precision, config))?;
+            let mut options = options(number, precision, config);
+            if let Some(library) = &chosen.library {
+                beside(library, &mut options);
+            }
+            let renderer = CudaRenderer::new(config.render, &options)?;
             let renderer = Arc::new(renderer);
             let parts = StreamParts {
                 memory: Arc::new(renderer.ring()),
@@ -71,6 +78,17 @@ fn options(number: usize, precision: Precision, config: &StreamConfig) -> CudaOp
     options.max_side = sizes.iter().copied().max().unwrap_or(options.max_side);
     options.max_views = options.max_views.max(sizes.len() as u32);
     options
+}
+
+/// Where Python packages lie beside that of torch, they bring nvJPEG (torchvision) and NVRTC along.
+fn beside(libtorch_cuda: &Path, options: &mut CudaOptions) {
+    // PACKAGES/torch/lib/libtorch_cuda.so
+    let Some(packages) = libtorch_cuda.ancestors().nth(3) else { return };
+    options.nvjpeg_paths = vec![packages.join("torchvision.libs")];
+    let nvidia = packages.join("nvidia/cu13/lib");
+    if nvidia.join("libnvrtc.so.13").is_file() {
+        options.kernels.nvrtc = Some(nvidia);
+    }
 }
 
 /// Slots in pinned memory: a copy to the GPU needs no help of the processor and nobody waits for it.
@@ -131,7 +149,10 @@ mod tests {
     #[test]
     fn a_renderer_that_is_not_there_is_refused_with_the_way_on() {
         let config = StreamConfig::new(Recipe::smog(), 2);
-        let make = |wanted, device| make_renderer(wanted, device, Precision::Bf16, &config);
+        let make = |wanted, device| {
+            let chosen = Chosen { device, library: None, why_cpu: None };
+            make_renderer(wanted, &chosen, Precision::Bf16, &config)
+        };
         for wanted in [RendererKind::Auto, RendererKind::Cpu] {
             let made = make(wanted, Device::Cpu).ok().unwrap();
             assert_eq!(made.parts.renderer.workers(), config.resolved_workers());
@@ -149,6 +170,22 @@ mod tests {
         }
         assert!(message.starts_with("stream.renderer = cuda: "), "{message}");
         assert!(message.contains("renderer = \"cpu\""), "{message}");
+    }
+
+    #[test]
+    fn libraries_of_packages_beside_torch_are_offered() {
+        let dir = tempfile::tempdir().unwrap();
+        let nvidia = dir.path().join("nvidia/cu13/lib");
+        std::fs::create_dir_all(&nvidia).unwrap();
+        let of = || {
+            let config = StreamConfig::new(Recipe::smog(), 2);
+            let mut options = options(0, Precision::F32, &config);
+            beside(&dir.path().join("torch/lib/libtorch_cuda.so"), &mut options);
+            (options.nvjpeg_paths, options.kernels.nvrtc)
+        };
+        assert_eq!(of(), (vec![dir.path().join("torchvision.libs")], None));
+        std::fs::write(nvidia.join("libnvrtc.so.13"), "").unwrap();
+        assert_eq!(of().1, Some(nvidia));
     }
 
     #[test]

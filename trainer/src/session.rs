@@ -144,7 +144,7 @@ impl Session {
             tracing::warn!("{advice}");
         }
         let Made { parts, cuda } =
-            make_renderer(config.stream.renderer, device, config.run.precision, &stream)?;
+            make_renderer(config.stream.renderer, &chosen, config.run.precision, &stream)?;
         let num_slots = stream.num_slots;
         let stream = BatchStream::open_with(Arc::clone(&source), stream, start, parts)?;
         let shape =

@@ -8,11 +8,13 @@ use cudarc::driver::{CudaStream, result};
 use smog_pipeline::batch::HostBatch;
 use smog_pipeline::render::Renderer;
 use smog_pipeline::runtime::PipelineError;
-use smog_pipeline::source::Source;
+use smog_pipeline::sample::RowGroupId;
+use smog_pipeline::source::{Source, SyntheticSource};
 use smog_pipeline::stream::{BatchStream, Next, Start, StreamConfig, StreamParts};
 
-use crate::driver::{Gpu, failed};
-use crate::kernels::{Normalize, PixelKind};
+use crate::driver::{DeviceMemory, Gpu, failed};
+use crate::kernels::{Normalize, PixelKind, Surface};
+use crate::nvjpeg::{Backend, Handle, HardwareDecoder, Nvjpeg, has_no_engines};
 use crate::{CudaError, CudaFacts, CudaOptions, CudaRenderer, DeviceBatch, RouteCounts};
 
 /// Why a check could not be made.
@@ -180,6 +182,90 @@ pub fn rate(
     let images_per_second = images as f64 / start.elapsed().as_secs_f64();
     stream.close()?;
     Ok(Rate { images_per_second, counts: renderer.counts(), facts: renderer.facts() })
+}
+
+/// Images decoded behind work that was still queued on their stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamOrder {
+    /// Images.
+    pub rounds: u32,
+    /// Of these, where that work came after the decoder: it does not keep to the order of the stream.
+    pub overtaken: u32,
+}
+
+/// Large enough that clearing it keeps the device busy for a while.
+const BUSY_BYTES: usize = 256 << 20;
+/// How often it is cleared: some ten milliseconds at 3 TB/s.
+const BUSY_ROUNDS: u32 = 100;
+
+/// Whether the JPEG engines begin to write before earlier work on their stream has ended, as was reported of H100. It is
+/// why decoders wait on the host until a surface is free. `None` where there are no engines.
+///
+/// # Errors
+/// If the device lacks something, or a call fails.
+pub fn stream_order(device: u32, rounds: u32) -> Result<Option<StreamOrder>, CudaError> {
+    let gpu = Gpu::open(device)?;
+    let library = Nvjpeg::load(&[])?;
+    let handle = match Handle::new(&library, &gpu, Backend::Hardware) {
+        Ok(handle) => handle,
+        Err(error) if has_no_engines(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if handle.engines()? == (0, 0) {
+        return Ok(None);
+    }
+    let images = SyntheticSource::new(1, 1, 512, 0).read(RowGroupId(0));
+    let images = images.map_err(|error| CudaError::Options {
+        key: "the drawn image",
+        value: error.to_string(),
+        expected: "an image".to_owned(),
+    })?;
+    let (encoded, meta) = (images.encoded(0), images.metas[0]);
+    let mut decoder = HardwareDecoder::new(handle, &gpu, 1, encoded.len())?;
+    if !decoder.takes(encoded, meta.width, meta.height)? {
+        return Ok(None);
+    }
+    let bytes = 3 * meta.width as usize * meta.height as usize;
+    let (target, busy) = (DeviceMemory::new(&gpu, bytes)?, DeviceMemory::new(&gpu, BUSY_BYTES)?);
+    let surface = Surface {
+        pixels: target.address(),
+        width: meta.width,
+        height: meta.height,
+        pitch: 3 * meta.width,
+    };
+    let mut decode = |is_busy: bool| -> Result<Option<Vec<u8>>, CudaError> {
+        gpu.bind()?;
+        if let Some(stream) = decoder.next_stream().filter(|_| is_busy) {
+            let stream = stream.cu_stream();
+            // SAFETY: both blocks have these sizes, and live until the end of this function, which waits for the batch.
+            unsafe {
+                for _ in 0..BUSY_ROUNDS {
+                    result::memset_d8_async(busy.address(), 0, BUSY_BYTES, stream)
+                        .map_err(failed("cuMemsetD8Async"))?;
+                }
+                result::memset_d8_async(target.address(), 0xAB, bytes, stream)
+                    .map_err(failed("cuMemsetD8Async"))?;
+            }
+        }
+        // SAFETY: the block is as large as the image and ours alone. That work is queued before is what is asked about;
+        // the worst that follows are wrong pixels.
+        if !unsafe { decoder.begin(&[(encoded, surface)]) }? {
+            return Ok(None);
+        }
+        decoder.finish()?;
+        result::ctx::synchronize().map_err(failed("cuCtxSynchronize"))?;
+        let mut pixels = vec![0u8; bytes];
+        // SAFETY: the block has so many bytes.
+        unsafe { result::memcpy_dtoh_sync(&mut pixels, target.address()) }
+            .map_err(failed("cuMemcpyDtoH"))?;
+        Ok(Some(pixels))
+    };
+    let Some(expected) = decode(false)? else { return Ok(None) };
+    let mut order = StreamOrder { rounds, overtaken: 0 };
+    for _ in 0..rounds {
+        order.overtaken += u32::from(decode(true)?.as_ref() != Some(&expected));
+    }
+    Ok(Some(order))
 }
 
 fn renderer(

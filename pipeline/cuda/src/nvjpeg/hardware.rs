@@ -196,6 +196,11 @@ impl HardwareDecoder {
         check("nvjpegDecodeBatchedEx", status).map(|()| false)
     }
 
+    /// The stream that the next batch is given; `None` while all are under way.
+    pub(crate) fn next_stream(&self) -> Option<&Arc<CudaStream>> {
+        self.free.last().map(|state| &state.stream)
+    }
+
     /// Waits for the oldest batch.
     pub(crate) fn finish(&mut self) -> Result<(), CudaError> {
         let Some(state) = self.busy.pop_front() else { return Ok(()) };
