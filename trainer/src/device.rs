@@ -14,7 +14,7 @@ pub struct Chosen {
     /// The device.
     pub device: Device,
     /// Where libtorch's CUDA half was found; only on a GPU.
-    pub library: Option<PathBuf>,
+    pub found_at: Option<PathBuf>,
     /// Why `auto` took the CPU.
     pub why_cpu: Option<CudaError>,
 }
@@ -25,7 +25,7 @@ impl Chosen {
     /// # Errors
     /// If it is not there. `auto` takes the CPU then.
     pub fn new(wanted: &str) -> Result<Self, TrainError> {
-        let cpu = |why_cpu| Self { device: Device::Cpu, library: None, why_cpu };
+        let cpu = |why_cpu| Self { device: Device::Cpu, found_at: None, why_cpu };
         let number = match wanted {
             "cpu" => return Ok(cpu(None)),
             "auto" | "cuda" => 0,
@@ -36,7 +36,7 @@ impl Chosen {
         };
         match cuda::device(number) {
             Ok(device) => {
-                Ok(Self { device, library: cuda::load(None).clone().ok(), why_cpu: None })
+                Ok(Self { device, found_at: cuda::load(None).clone().ok(), why_cpu: None })
             }
             Err(error) if wanted == "auto" => Ok(cpu(Some(error))),
             Err(reason) => Err(TrainError::Device { wanted: wanted.to_owned(), reason }),
@@ -47,7 +47,7 @@ impl Chosen {
 impl fmt::Display for Chosen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&name(self.device))?;
-        match (&self.library, &self.why_cpu) {
+        match (&self.found_at, &self.why_cpu) {
             (Some(library), _) => write!(f, " (by {})", library.display()),
             (None, Some(error)) => write!(f, " ({error})"),
             (None, None) => Ok(()),

@@ -47,7 +47,7 @@ pub(crate) fn make_renderer(
         }
         (RendererKind::Cuda, Device::Cuda(number)) => {
             let mut options = options(number, precision, config);
-            if let Some(library) = &chosen.library {
+            if let Some(library) = &chosen.found_at {
                 beside(library, &mut options);
             }
             let renderer = CudaRenderer::new(config.render, &options)?;
@@ -73,11 +73,8 @@ fn options(number: usize, precision: Precision, config: &StreamConfig) -> CudaOp
         Precision::Bf16 => PixelKind::Bf16,
     };
     let normalize = Normalize { scale: scale(), shift: shift() };
-    let mut options = CudaOptions::new(number as u32, kind, normalize, config.resolved_workers());
-    let sizes = config.recipe.view_sizes();
-    options.max_side = sizes.iter().copied().max().unwrap_or(options.max_side);
-    options.max_views = options.max_views.max(sizes.len() as u32);
-    options
+    CudaOptions::new(number as u32, kind, normalize, config.resolved_workers())
+        .for_views(&config.recipe.view_sizes())
 }
 
 /// Where Python packages lie beside that of torch, they bring nvJPEG (torchvision) and NVRTC along.
@@ -150,7 +147,7 @@ mod tests {
     fn a_renderer_that_is_not_there_is_refused_with_the_way_on() {
         let config = StreamConfig::new(Recipe::smog(), 2);
         let make = |wanted, device| {
-            let chosen = Chosen { device, library: None, why_cpu: None };
+            let chosen = Chosen { device, found_at: None, why_cpu: None };
             make_renderer(wanted, &chosen, Precision::Bf16, &config)
         };
         for wanted in [RendererKind::Auto, RendererKind::Cpu] {

@@ -274,10 +274,8 @@ fn renderer(
     kind: PixelKind,
     normalize: Normalize,
 ) -> Result<Arc<CudaRenderer>, CudaError> {
-    let mut options = CudaOptions::new(device, kind, normalize, config.resolved_workers());
-    let sizes = config.recipe.view_sizes();
-    options.max_side = sizes.iter().copied().max().unwrap_or(options.max_side);
-    options.max_views = options.max_views.max(sizes.len() as u32);
+    let options = CudaOptions::new(device, kind, normalize, config.resolved_workers())
+        .for_views(&config.recipe.view_sizes());
     Ok(Arc::new(CudaRenderer::new(config.render, &options)?))
 }
 

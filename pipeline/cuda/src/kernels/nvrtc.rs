@@ -20,7 +20,7 @@ type Program = *mut std::ffi::c_void;
 
 /// The opened library.
 pub(crate) struct Nvrtc {
-    library: Library,
+    opened: Library,
     /// Major and minor version.
     pub(crate) version: (i32, i32),
 }
@@ -56,7 +56,7 @@ impl Nvrtc {
 
     fn with(library: Library) -> Result<Self, CudaError> {
         type Version = unsafe extern "C" fn(*mut c_int, *mut c_int) -> c_int;
-        let mut nvrtc = Self { library, version: (0, 0) };
+        let mut nvrtc = Self { opened: library, version: (0, 0) };
         let (mut major, mut minor) = (0, 0);
         let version = nvrtc.function::<Version>(c"nvrtcVersion")?;
         // SAFETY: two numbers are written.
@@ -67,8 +67,8 @@ impl Nvrtc {
 
     /// A function by name. `F` is its type as nvrtc.h has it.
     fn function<F: Copy>(&self, name: &CStr) -> Result<F, CudaError> {
-        // SAFETY: the callers give the types of nvrtc.h, and call while `self.library` is open.
-        let symbol = unsafe { self.library.get::<F>(name.to_bytes_with_nul()) };
+        // SAFETY: the callers give the types of nvrtc.h, and call while `self.opened` is open.
+        let symbol = unsafe { self.opened.get::<F>(name.to_bytes_with_nul()) };
         symbol.map(|symbol| *symbol).map_err(|error| {
             let name = name.to_string_lossy().into_owned();
             missing(format!("function {name}"), error.to_string())

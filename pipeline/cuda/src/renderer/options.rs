@@ -99,6 +99,13 @@ impl CudaOptions {
         }
     }
 
+    /// The same for views of these sides: the largest fits, and so do all views of a sample.
+    #[must_use]
+    pub fn for_views(self, sides: &[u32]) -> Self {
+        let max_side = sides.iter().copied().max().unwrap_or(self.max_side);
+        Self { max_side, max_views: self.max_views.max(sides.len() as u32), ..self }
+    }
+
     /// Checks the options by themselves. `max_pixels` is the limit on images.
     pub(super) fn validate(&self, max_pixels: u64) -> Result<(), CudaError> {
         let check = |key, value: u64, fits: bool, expected: String| {
