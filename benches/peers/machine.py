@@ -40,6 +40,11 @@ def vector_extensions() -> str:
     return next((name for flag, name in (("avx512bw", "AVX-512"), ("avx2", "AVX2")) if flag in flags), "SSE")
 
 
+def knows_bf16() -> bool:
+    """Whether the processor computes in bfloat16 itself: emulated, a step takes ten times that in f32, or more."""
+    return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
+
+
 def commit(clone: Path) -> str:
     """The commit, and whether the work tree differs from it."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lightly"))
 import beside  # noqa: E402
+import machine  # noqa: E402
 
 CASES = (("resnet18", 32, 128), ("resnet50", 224, 16))
 GROUPS = 3000
@@ -37,12 +38,14 @@ class Side(beside.Side):
 def sides(program: Path, python: str, case: tuple[str, int, int], threads: int) -> list[Side]:
     words = [case[0], str(case[1]), str(case[2]), str(GROUPS), str(threads)]
     theirs = [python, "-B", str(HERE / "lightly_step.py"), *words]
-    return [
+    made = [
         Side("lightly, as its example", theirs),
         Side("lightly, channels_last by hand", [*theirs, "--channels-last"]),
         Side("smog, f32", [program, *words]),
-        Side("smog, bf16", [program, *words, "bf16"]),
     ]
+    if machine.knows_bf16():
+        made.append(Side("smog, bf16", [program, *words, "bf16"]))
+    return made
 
 
 def measure(program: Path, python: str, case: tuple[str, int, int], threads: int, rounds: int) -> list[str]:
@@ -59,6 +62,8 @@ def measure(program: Path, python: str, case: tuple[str, int, int], threads: int
     for side in all_sides:
         seconds = side.median()
         lines.append(f"| {side.name} | {batch / seconds:.1f} | {seconds:.3f} | {base / seconds:.2f} x |")
+    if not machine.knows_bf16():
+        lines.append("| smog, bf16 | not measured: emulated on this processor | | |")
     ours = all_sides[2]
     phases = ", ".join(f"{key} {ours.median(key):.3f}" for key in ("forward", "backward", "optimizer", "momentum"))
     group = ours.median("group_side")
