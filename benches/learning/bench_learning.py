@@ -45,11 +45,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def call(command: list[object], **options) -> None:
+def call(command: list[object], log: Path) -> None:
     """Runs a command and says where its output lies if it fails."""
-    log = options.pop("log")
     with log.open("w") as output:
-        done = subprocess.run([str(word) for word in command], stdout=output, stderr=subprocess.STDOUT, **options)
+        done = subprocess.run([str(word) for word in command], stdout=output, stderr=subprocess.STDOUT)
     if done.returncode != 0:
         raise SystemExit(f"bench-learning: {command[0]} failed with code {done.returncode}; its output is in {log}")
 
@@ -81,7 +80,7 @@ class Bench:
             command = [self.trainer, "run", "--preset", "cifar10-resnet18", "--config", HERE / "smog.toml"]
             command += ["--data", self.shards, "--run-dir", run, "--seed", seed, "--threads", self.args.threads]
             command += [word for option in options for word in ("--set", option)]
-            call(command, log=run.with_suffix(".log"), env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})
+            call(command, log=run.with_suffix(".log"))
             (run / "finished").touch()
         points = []
         for folder in sorted((run / "checkpoints").glob("step-*")):

@@ -19,7 +19,7 @@ use crate::error::ModelError;
 use crate::groups::{block_rows, lengths, normalize};
 
 /// The k-means++ start looks at no more than this many features per group; the passes look at all.
-const START_POINTS_PER_GROUP: i64 = 32;
+const START_POINTS_PER_GROUP: i64 = 64;
 
 /// Length of the random step by which a copy of the largest cluster's centroid leaves it, over that centroid's.
 const SPLIT_STEP: f64 = 0.05;
