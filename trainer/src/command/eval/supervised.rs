@@ -118,6 +118,9 @@ pub(super) fn evaluate(
                 false => format!("{encoder_lr} / {head_lr}"),
             };
             table(&about.splits, &report.score, report.chance, protocol.epochs, &lr);
+            if let Some(text) = not_learnt(report.last_loss, report.chance, head_lr) {
+                tell(&text);
+            }
             let name = job.dir().file_name().unwrap_or_default().to_string_lossy().into_owned();
             let parent = job.dir().parent().unwrap_or(Path::new("."));
             let written = Written {
@@ -137,6 +140,18 @@ pub(super) fn evaluate(
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// What to say of a classifier that ends worse than guessing: SwAV's rates are for 1,000 classes, and are too much for
+/// a few hundred samples of ten.
+fn not_learnt(last_loss: Option<f64>, chance: f64, head_lr: f64) -> Option<String> {
+    let guessing = -chance.ln();
+    last_loss.filter(|&loss| loss > guessing).map(|loss| {
+        format!(
+            "the last loss, {loss:.2}, is above that of guessing ({guessing:.2}): the classifier has not learnt, and the \
+             figures say nothing about the encoder; try a lower --lr (it was {head_lr}) or more --epochs"
+        )
+    })
 }
 
 /// One row of figures under their names.
@@ -170,4 +185,17 @@ fn show(figures: &TrainingFigures) {
 #[expect(clippy::print_stderr, reason = "progress is for the person who waits")]
 fn tell(text: &str) {
     eprintln!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_classifier_worse_than_guessing_is_named() {
+        assert_eq!(not_learnt(None, 0.1, 5.0), None);
+        assert_eq!(not_learnt(Some(2.3), 0.1, 5.0), None);
+        let text = not_learnt(Some(2.4), 0.1, 5.0).unwrap();
+        assert!(text.contains("2.40") && text.contains("--lr (it was 5)"), "{text}");
+    }
 }
