@@ -6,7 +6,8 @@
 //! write before the work that was enqueued ahead of them has ended, so the order of a stream would
 //! not do.
 //!
-//! A piece that is used is waited for by polling: its holder waits for nobody who waits here, so it comes free.
+//! A piece that is used is waited for by polling: its holder waits for nobody who waits here, so it comes free (the thread of
+//! the JPEG engines ends a batch rather than wait for a worker that waits here).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

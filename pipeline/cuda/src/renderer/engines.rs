@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use crossbeam::channel::{Receiver, Sender};
+use crossbeam::channel::{Receiver, Sender, TrySendError};
 use smog_pipeline::render::sample::RenderSettings;
 use smog_pipeline::render::{RenderContext, RowJob};
 use smog_pipeline::runtime::metrics::StageCounters;
@@ -93,7 +93,7 @@ impl Engines {
                 .takes(encoded, meta.width, meta.height)
                 .map_err(CudaError::into_exit)?;
         if !taken {
-            return self.counters.wait_output(|| cancel.send(&self.pass, job));
+            return self.pass_on(job, cancel);
         }
         let key = job.key;
         draw_plan(&mut job, &key, &meta, &self.settings, &self.context);
@@ -183,11 +183,28 @@ impl Engines {
             images = rows.len(),
             "a batch of the JPEG engines failed; its images are tried one by one"
         );
-        for (job, surface) in rows {
-            drop(surface);
-            self.counters.wait_output(|| cancel.send(&self.pass, job))?;
+        // All of them give their room back before the first is passed on, and may be waited for.
+        let jobs: Vec<RowJob> = rows.into_iter().map(|(job, _)| job).collect();
+        jobs.into_iter().try_for_each(|job| self.pass_on(job, cancel))
+    }
+
+    /// Passes a row to the workers. They may be waiting for room that batches under way hold, and take nothing from their
+    /// queue meanwhile, so where that is full a batch is ended first.
+    fn pass_on(&mut self, mut job: RowJob, cancel: &Cancel) -> Result<(), StageExit> {
+        while !self.busy.is_empty() {
+            match self.pass.try_send(job) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(back)) => {
+                    job = back;
+                    self.finish(cancel)?;
+                }
+                Err(TrySendError::Disconnected(back)) => {
+                    job = back;
+                    break;
+                }
+            }
         }
-        Ok(())
+        self.counters.wait_output(|| cancel.send(&self.pass, job))
     }
 }
 
