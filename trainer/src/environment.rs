@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// How OpenMP threads wait for work, and libgomp's finer word for the same.
+/// How OpenMP threads wait for work.
 const WAIT_POLICY: &str = "OMP_WAIT_POLICY";
+/// libgomp's finer word for the same: how many turns they wait before they sleep.
 const SPIN_COUNT: &str = "GOMP_SPINCOUNT";
 /// Turns of the waiting loop before a thread sleeps: some microseconds, which is about the time between two operations
 /// of a small network. On two cores that do nothing else, a step was 1.2 times as fast as without spinning; with a

@@ -23,8 +23,9 @@ pub(crate) struct Made {
     pub(crate) cuda: Option<Arc<CudaRenderer>>,
 }
 
-/// The parts of the stream for a run on the device that was chosen, whose networks compute in `precision`. The renderer on the GPU has its
-/// slots there; with the one on the processor they lie in pinned memory where the run is on a GPU.
+/// The parts of the stream for a run on the device that was chosen, whose networks compute in `precision`. The
+/// renderer on the GPU has its slots there; with the one on the processor they lie in pinned memory where the run is on
+/// a GPU.
 ///
 /// `auto` takes the renderer on the processor: the one on the GPU has run on none yet (docs/GPU.md).
 ///
