@@ -12,7 +12,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use smog_model::Backbone;
 use smog_pipeline::source::Source;
-use tch::{Device, Kind};
+use tch::{Kind, Tensor};
 
 use crate::checkpoint::replace;
 use crate::eval::{EvalStream, Progress};
@@ -36,7 +36,8 @@ pub struct FeatureFile<'a> {
 /// be decoded have none.
 ///
 /// # Errors
-/// If the source cannot be read, libtorch refuses an operation, or the disk refuses.
+/// If the source cannot be read, libtorch refuses an operation, the disk refuses, or a resumable stream was
+/// interrupted.
 pub fn write_features(
     file: &FeatureFile<'_>,
     source: Arc<dyn Source>,
@@ -61,25 +62,20 @@ pub fn write_features(
     replace(file.path, |temporary| -> Result<()> {
         let mut writer =
             ArrowWriter::try_new(File::create(temporary)?, schema.clone(), Some(properties))?;
-        let mut num_done = 0;
-        stream.for_each(source, |batch| {
-            let num_valid = batch.num_valid();
-            let features = smog_model::guard(|| {
-                backbone.encode(&normalizer.view(batch, 0)).to_device(Device::Cpu)
-            })?;
+        let encode = |images: &Tensor| backbone.encode(images);
+        stream.for_each_part(source, normalizer, &encode, progress, &mut |part| {
             // A sample that stands in for one that cannot be decoded has its own row already.
             let rows: Vec<usize> =
-                (0..num_valid).filter(|&row| batch.keys()[row].attempt == 0).collect();
+                (0..part.samples.len()).filter(|&row| part.samples[row].is_some()).collect();
             let index: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
             let values = smog_model::guard(|| -> Result<Vec<f32>> {
-                let chosen = features.index_select(0, &tch::Tensor::from_slice(&index));
+                let chosen = part.features.index_select(0, &Tensor::from_slice(&index));
                 Ok(Vec::try_from(chosen.to_kind(Kind::Float).contiguous().view(-1))?)
             })??;
-            let samples: UInt32Array =
-                rows.iter().map(|&row| Some(batch.keys()[row].sample.0)).collect();
+            let samples: UInt32Array = rows.iter().map(|&row| part.samples[row]).collect();
             let labels: Int64Array = rows
                 .iter()
-                .map(|&row| Some(batch.labels()[row]).filter(|&label| label >= 0))
+                .map(|&row| Some(part.labels[row]).filter(|&label| label >= 0))
                 .collect();
             let features = FixedSizeListArray::try_new(
                 item.clone(),
@@ -91,9 +87,7 @@ pub fn write_features(
                 vec![Arc::new(samples), Arc::new(labels), Arc::new(features)];
             writer.write(&RecordBatch::try_new(schema.clone(), columns)?)?;
             num_rows += rows.len() as u64;
-            num_done += num_valid as u64;
-            progress(num_done);
-            Ok(true)
+            Ok(())
         })?;
         writer.close()?;
         Ok(())

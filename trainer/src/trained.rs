@@ -105,7 +105,10 @@ impl Wanted {
     }
 
     fn load_file(&self) -> Result<Trained, TrainError> {
-        let (state, header) = tensors::read_about(&self.path)?;
+        let bytes = std::fs::read(&self.path).map_err(TrainError::io("read", &self.path))?;
+        let identity = format!("file {}", blake3::hash(&bytes).to_hex());
+        let (state, header) = tensors::parse(&self.path, &bytes)?;
+        drop(bytes);
         let about = about(&self.path, &header)?;
         let mut config = crate::settings::RawConfig::preset("imagenet-resnet50")?.resolve()?;
         config.model.encoder = about.encoder.clone();
@@ -115,8 +118,6 @@ impl Wanted {
         let config = self.with_device(config)?;
         let mut backbone = Backbone::new(&about.encoder, 0, device(&config.run.device)?)?;
         smog_model::guard(|| backbone.load_state(&state, ""))??;
-        let bytes = std::fs::read(&self.path).map_err(TrainError::io("read", &self.path))?;
-        let identity = format!("file {}", blake3::hash(&bytes).to_hex());
         let mut trained = self.trained(config, backbone, &about.branch, about.step, identity);
         trained.about = about;
         Ok(trained)

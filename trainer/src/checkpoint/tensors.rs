@@ -116,10 +116,21 @@ pub fn read(path: &Path) -> Result<HashMap<String, Tensor>, CheckpointError> {
 /// # Errors
 /// As [`read`].
 pub fn read_about(path: &Path) -> Result<(Tensors, Metadata), CheckpointError> {
+    let bytes = std::fs::read(path).map_err(|error| CheckpointError::Tensors {
+        path: path.to_owned(),
+        problem: error.to_string(),
+    })?;
+    parse(path, &bytes)
+}
+
+/// The tensors in the bytes of the file `path`, copied to the host, and what it says about them.
+///
+/// # Errors
+/// If they are no safetensors file, or hold kinds that libtorch lacks.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<(Tensors, Metadata), CheckpointError> {
     let wrong = |problem: String| CheckpointError::Tensors { path: path.to_owned(), problem };
-    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| wrong(error.to_string()))?;
-    let (_, head) = SafeTensors::read_metadata(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|error| wrong(error.to_string()))?;
+    let (_, head) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(error.to_string()))?;
     let about = head.metadata().clone().unwrap_or_default();
     let tensors: Result<_, CheckpointError> = file
         .tensors()

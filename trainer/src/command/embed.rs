@@ -1,6 +1,6 @@
 //! `smog-trainer embed`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -9,6 +9,7 @@ use smog_trainer::error::TrainError;
 use smog_trainer::eval::EvalStream;
 use smog_trainer::images::Normalizer;
 use smog_trainer::progress::EvalProgress;
+use smog_trainer::signals::StopRequest;
 
 use super::eval::Subject;
 
@@ -19,7 +20,9 @@ use super::eval::Subject;
     smog-trainer embed encoder.safetensors --data photos-shards/ --split val --out val.parquet\n\n\
     One row for each image: `sample` (its number in the order of the split, from 0), `label` (null where it has none) \
     and `features` (a list of 32-bit floats of fixed length, of the centre crop). The file's metadata say which encoder \
-    it was. Images that cannot be decoded are left out.")]
+    it was. Images that cannot be decoded are left out.\n\n\
+    Interrupted by Ctrl-C (code 75), the same call goes on: features made so far are kept beside the file until it is \
+    written.")]
 pub(crate) struct Args {
     #[command(flatten)]
     subject: Subject,
@@ -42,12 +45,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut progress = EvalProgress::new(num_samples);
     let normalizer = Normalizer::new(trained.backbone.device())?;
     let file = FeatureFile { path: &args.out, about: &trained.about, split };
-    let stream = EvalStream::new(&trained.config);
+    let stop = StopRequest::on_signals().context("cannot handle signals")?;
+    let folder = args.out.parent().unwrap_or(Path::new(""));
+    let stream = EvalStream::new(&trained.config).resumable(folder, &trained.identity, &stop);
     let num_rows =
         write_features(&file, source, &stream, &normalizer, &trained.backbone, &mut |done| {
             progress.show(done);
         })
-        .with_context(|| format!("cannot write {}", args.out.display()))?;
+        .with_context(|| format!("{} is not written", args.out.display()))?;
+    stream.forget_parts();
     println!(
         "{}: {num_rows} of {num_samples} images of {split}, {} features each, after {} steps",
         args.out.display(),

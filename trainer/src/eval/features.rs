@@ -159,61 +159,118 @@ impl EvalStream {
         encode: &dyn Fn(&Tensor) -> Tensor,
         progress: Progress<'_>,
     ) -> Result<Features> {
-        let parts = self.keep.as_ref().map(|keep| self.parts(keep, &*source));
-        let mut rows = Vec::new();
-        let mut labels = Vec::new();
-        let mut first_step = 0;
-        if let Some(parts) = &parts {
-            first_step = parts.read(&mut rows, &mut labels)?;
+        let (mut features, mut labels) = (Vec::new(), Vec::new());
+        self.for_each_part(source, normalizer, encode, progress, &mut |part| {
+            features.push(part.features);
+            labels.extend(part.labels);
+            Ok(())
+        })?;
+        ensure!(!features.is_empty(), "the data for evaluation holds no sample");
+        let features = smog_model::guard(|| Tensor::cat(&features, 0))?;
+        Ok(Features { features, labels })
+    }
+
+    /// As [`EvalStream::features`], but gives some thousand samples at a time to `visit`, in order: those that an
+    /// interrupted call kept first.
+    ///
+    /// # Errors
+    /// As [`EvalStream::features`]; also what `visit` says.
+    pub fn for_each_part(
+        &self,
+        source: Arc<dyn Source>,
+        normalizer: &Normalizer,
+        encode: &dyn Fn(&Tensor) -> Tensor,
+        progress: Progress<'_>,
+        visit: &mut dyn FnMut(Part) -> Result<()>,
+    ) -> Result<()> {
+        let kept = self.keep.as_ref().map(|keep| self.parts(keep, &*source));
+        let (mut step, mut num_done) = (0, 0);
+        if let Some(kept) = &kept {
+            (step, num_done) = kept.read(visit)?;
         }
-        // Rows and labels of the part under way begin here.
-        let (mut part_rows, mut part_labels, mut step) = (rows.len(), labels.len(), first_step);
+        if num_done == source.num_samples() {
+            return Ok(());
+        }
+        let mut open = OpenPart::default();
         let mut stopped = false;
-        let is_stopped = || self.keep.as_ref().is_some_and(|keep| keep.stop.is_requested());
-        if (labels.len() as u64) < source.num_samples() {
-            self.for_each_from(source, first_step, |batch| {
-                let features = smog_model::guard(|| {
-                    no_grad(|| encode(&normalizer.view(batch, 0)).to_device(tch::Device::Cpu))
-                })?;
-                let num_valid = batch.num_valid();
-                rows.push(features.narrow(0, 0, num_valid as i64));
-                labels.extend_from_slice(&batch.labels()[..num_valid]);
-                step += 1;
-                progress(labels.len() as u64);
-                stopped = is_stopped();
-                if let Some(parts) = &parts
-                    && (stopped || step.is_multiple_of(PART_BATCHES))
-                {
-                    parts.write(step, part_labels, &rows[part_rows..], &labels[part_labels..])?;
-                    (part_rows, part_labels) = (rows.len(), labels.len());
-                }
-                Ok(!stopped)
+        self.for_each_from(source, step, |batch| {
+            let features = smog_model::guard(|| {
+                no_grad(|| encode(&normalizer.view(batch, 0)).to_device(tch::Device::Cpu))
             })?;
-        }
+            open.add(batch, &features);
+            step += 1;
+            progress(num_done + open.labels.len() as u64);
+            stopped = self.keep.as_ref().is_some_and(|keep| keep.stop.is_requested());
+            if stopped || step.is_multiple_of(PART_BATCHES) {
+                let part = std::mem::take(&mut open).close()?;
+                if let Some(kept) = &kept {
+                    kept.write(step, num_done, &part)?;
+                }
+                num_done += part.labels.len() as u64;
+                if !stopped {
+                    visit(part)?;
+                }
+            }
+            Ok(!stopped)
+        })?;
         if stopped {
             return Err(Interrupted.into());
         }
-        if let Some(parts) = &parts
-            && part_rows < rows.len()
-        {
-            parts.write(step, part_labels, &rows[part_rows..], &labels[part_labels..])?;
+        if open.labels.is_empty() {
+            return Ok(());
         }
-        ensure!(!rows.is_empty(), "the data for evaluation holds no sample");
-        let features = smog_model::guard(|| Tensor::cat(&rows, 0))?;
-        Ok(Features { features, labels })
+        let part = open.close()?;
+        if let Some(kept) = &kept {
+            kept.write(step, num_done, &part)?;
+        }
+        visit(part)
     }
 
     /// Where the parts of one split by one encoder are.
     fn parts(&self, keep: &Keep, source: &dyn Source) -> Parts {
         let mut hasher = blake3::Hasher::new();
         let render = format!("{:?} {} {:?}", self.recipe, self.batch_size, self.stream.render());
-        for part in [keep.identity.as_str(), source.digest(), render.as_str()] {
+        // The last is the layout of a part.
+        for part in [keep.identity.as_str(), source.digest(), render.as_str(), "2"] {
             hasher.update(part.as_bytes()).update(b"\n");
         }
         let digest = hasher.finalize().to_hex();
         let dir = keep.dir.join(format!(".features-{}", &digest[..16]));
         keep.used.lock().unwrap_or_else(PoisonError::into_inner).push(dir.clone());
         Parts { dir }
+    }
+}
+
+/// Consecutive samples of a split, encoded.
+pub struct Part {
+    /// `[n, F]` on the CPU, one row per sample in sample order.
+    pub features: Tensor,
+    /// Label per sample; -1 where there is none.
+    pub labels: Vec<i64>,
+    /// Number of each sample in the split; `None` where it cannot be decoded and another one stands in for it.
+    pub samples: Vec<Option<u32>>,
+}
+
+/// A part under way.
+#[derive(Default)]
+struct OpenPart {
+    features: Vec<Tensor>,
+    labels: Vec<i64>,
+    samples: Vec<Option<u32>>,
+}
+
+impl OpenPart {
+    fn add(&mut self, batch: &HostBatch, features: &Tensor) {
+        let num_valid = batch.num_valid();
+        self.features.push(features.narrow(0, 0, num_valid as i64));
+        self.labels.extend_from_slice(&batch.labels()[..num_valid]);
+        let keys = batch.keys()[..num_valid].iter();
+        self.samples.extend(keys.map(|key| (key.attempt == 0).then_some(key.sample.0)));
+    }
+
+    fn close(self) -> Result<Part> {
+        let features = smog_model::guard(|| Tensor::cat(&self.features, 0))?;
+        Ok(Part { features, labels: self.labels, samples: self.samples })
     }
 }
 
@@ -224,11 +281,15 @@ struct Parts {
 
 const PART_FEATURES: &str = "features";
 const PART_LABELS: &str = "labels";
+const PART_SAMPLES: &str = "samples";
 const PART_FIRST: &str = "first_sample";
+/// In place of a sample's number.
+const STANDS_IN: i64 = -1;
 
 impl Parts {
-    /// Adds all parts that follow one another without a gap; gives the step behind them.
-    fn read(&self, rows: &mut Vec<Tensor>, labels: &mut Vec<i64>) -> Result<u64> {
+    /// Gives all parts that follow one another without a gap to `visit`; answers with the step behind them and the
+    /// number of their samples.
+    fn read(&self, visit: &mut dyn FnMut(Part) -> Result<()>) -> Result<(u64, u64)> {
         let mut steps: Vec<u64> = std::fs::read_dir(&self.dir)
             .into_iter()
             .flatten()
@@ -238,33 +299,39 @@ impl Parts {
             })
             .collect();
         steps.sort_unstable();
-        let mut next = 0;
+        let (mut next, mut num_samples) = (0, 0);
         for step in steps {
             let path = self.path(step);
             let part = tensors::read(&path)?;
             let find = |name: &str| {
                 part.get(name).with_context(|| format!("{} has no tensor {name}", path.display()))
             };
-            if find(PART_FIRST)?.int64_value(&[0]) != labels.len() as i64 {
+            if find(PART_FIRST)?.int64_value(&[0]) != num_samples as i64 {
                 break;
             }
-            rows.push(find(PART_FEATURES)?.shallow_clone());
-            labels.extend(Vec::<i64>::try_from(find(PART_LABELS)?)?);
-            next = step;
+            let samples = Vec::<i64>::try_from(find(PART_SAMPLES)?)?;
+            let part = Part {
+                features: find(PART_FEATURES)?.shallow_clone(),
+                labels: Vec::try_from(find(PART_LABELS)?)?,
+                samples: samples.into_iter().map(|sample| u32::try_from(sample).ok()).collect(),
+            };
+            (next, num_samples) = (step, num_samples + part.labels.len() as u64);
+            visit(part)?;
         }
-        Ok(next)
+        Ok((next, num_samples))
     }
 
-    fn write(&self, step: u64, first: usize, rows: &[Tensor], labels: &[i64]) -> Result<()> {
+    fn write(&self, step: u64, first: u64, part: &Part) -> Result<()> {
         std::fs::create_dir_all(&self.dir)
             .with_context(|| format!("cannot create {}", self.dir.display()))?;
-        let features = smog_model::guard(|| Tensor::cat(rows, 0))?;
-        let part = [
-            (PART_FEATURES.to_owned(), features),
-            (PART_LABELS.to_owned(), Tensor::from_slice(labels)),
+        let samples = part.samples.iter().map(|sample| sample.map_or(STANDS_IN, i64::from));
+        let tensors = [
+            (PART_FEATURES.to_owned(), part.features.shallow_clone()),
+            (PART_LABELS.to_owned(), Tensor::from_slice(&part.labels)),
+            (PART_SAMPLES.to_owned(), Tensor::from_slice(&samples.collect::<Vec<_>>())),
             (PART_FIRST.to_owned(), Tensor::from_slice(&[first as i64])),
         ];
-        Ok(replace(&self.path(step), |temporary| tensors::write(temporary, &part))?)
+        Ok(replace(&self.path(step), |temporary| tensors::write(temporary, &tensors))?)
     }
 
     fn path(&self, step: u64) -> PathBuf {

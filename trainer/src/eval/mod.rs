@@ -11,5 +11,5 @@ pub mod splits;
 pub mod subset;
 pub mod supervised;
 
-pub use features::{EvalStream, Features, Interrupted, Progress};
+pub use features::{EvalStream, Features, Interrupted, Part, Progress};
 pub use groups::{GroupPictures, GroupPicturesReport, draw_groups};

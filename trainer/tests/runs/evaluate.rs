@@ -2,13 +2,25 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StructArray};
+use arrow::datatypes::{DataType, Field};
+use parquet::arrow::ArrowWriter;
 use serde_json::Value;
+use smog_pipeline::remote::RemoteOptions;
+use smog_pipeline::sample::RowGroupId;
+use smog_pipeline::source::Source;
 use smog_trainer::checkpoint::{Store, tensors};
+use smog_trainer::data::DataSet;
+use smog_trainer::embed::{FeatureFile, write_features};
 use smog_trainer::eval::{EvalStream, Interrupted};
 use smog_trainer::images::Normalizer;
+use smog_trainer::progress::ShardingProgress;
+use smog_trainer::settings::Span;
 use smog_trainer::signals::StopRequest;
 use smog_trainer::train::Outcome;
+use smog_trainer::trained::Wanted;
 
 use crate::support::{data, newest, open, refused, tiny, train, within};
 
@@ -175,7 +187,9 @@ fn every_evaluation_prints_its_protocol_and_writes_json_and_takes_an_exported_fi
             done(subject, &["eval", "knn"], &["--k", "5"]);
             let json = [results(&eval, "linear-"), results(&eval, "knn-")].concat();
             assert_eq!(json.len(), 4, "{json:?}");
-            of.push(json.iter().map(|json| json["top1"].as_f64().unwrap()).sum::<f64>());
+            let mut top1: Vec<_> = json.iter().map(|json| json["top1"].as_f64().unwrap()).collect();
+            top1.sort_by(f64::total_cmp);
+            of.push(top1);
             assert!(
                 !std::fs::read_dir(&eval)
                     .unwrap()
@@ -184,6 +198,14 @@ fn every_evaluation_prints_its_protocol_and_writes_json_and_takes_an_exported_fi
             );
         }
         assert_eq!(of[0], of[1], "the file is the run's encoder");
+        let eval = run.join("eval");
+        for (command, changed) in [("knn", ["--k", "4"]), ("linear", ["--epochs", "3"])] {
+            let before = results(&eval, command).len();
+            done(&run, &["eval", command], &changed);
+            done(&run, &["eval", command], &changed);
+            let added = if command == "knn" { 2 } else { 1 };
+            assert_eq!(results(&eval, command).len(), before + added, "{command}: one overwritten");
+        }
         let out = done(&run, &["eval", "clusters"], &["--largest", "3"]);
         assert!(out.contains("NMI 0.") && out.contains("of 8 groups are used"), "{out}");
         let json = &results(&run.join("eval"), "clusters-")[0];
@@ -308,6 +330,82 @@ fn encoding_that_was_interrupted_goes_on_behind_its_last_part_to_the_same_featur
         assert_eq!((found.features, found.labels), (whole.features, whole.labels));
         stream.forget_parts();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    });
+}
+
+/// The tiny data as a Parquet file, with some samples cut short.
+fn with_bad(path: &Path, bad: &[usize]) -> Arc<dyn Source> {
+    let source = data().open("train").unwrap();
+    let mut images: Vec<Vec<u8>> = Vec::new();
+    for group in 0..source.row_groups().len() as u32 {
+        let group = source.read(RowGroupId(group)).unwrap();
+        images.extend((0..group.rows()).map(|row| group.encoded(row).to_vec()));
+    }
+    bad.iter().for_each(|&row| images[row].truncate(60));
+    let labels: Int64Array = (0..images.len() as i64).map(|row| Some(row % 3)).collect();
+    // As Hugging Face `datasets` writes pictures.
+    let bytes: BinaryArray = images.iter().map(Some).collect();
+    let paths: StringArray = images.iter().map(|_| Some("")).collect();
+    let field = |name: &str, kind| Arc::new(Field::new(name, kind, true));
+    let images = StructArray::from(vec![
+        (field("bytes", DataType::Binary), Arc::new(bytes) as ArrayRef),
+        (field("path", DataType::Utf8), Arc::new(paths)),
+    ]);
+    let columns: [(_, ArrayRef); 2] = [("image", Arc::new(images)), ("label", Arc::new(labels))];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let file = std::fs::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let found = DataSet::find(path, &RemoteOptions::default(), &ShardingProgress::new()).unwrap();
+    found.open("train").unwrap()
+}
+
+#[test]
+fn embedding_that_was_interrupted_goes_on_to_the_same_file() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = trained(dir.path());
+        let mut trained = Wanted { path: run, ..Wanted::default() }.load().unwrap();
+        trained.config.eval.batch_size = 16;
+        trained.config.stream.max_bad = Span::Percent(10.0);
+        let normalizer = Normalizer::new(tch::Device::Cpu).unwrap();
+        // Two cannot be decoded, one of them in the first part of the interrupted call.
+        let source = with_bad(&dir.path().join("pictures.parquet"), &[3, 20]);
+        let write = |name: &str, stop: &StopRequest| {
+            let path = dir.path().join("out").join(name);
+            let file = FeatureFile { path: &path, about: &trained.about, split: "train" };
+            let stream = EvalStream::new(&trained.config).resumable(
+                &dir.path().join("out"),
+                &trained.identity,
+                stop,
+            );
+            let rows = write_features(
+                &file,
+                source.clone(),
+                &stream,
+                &normalizer,
+                &trained.backbone,
+                &mut |_| (),
+            )?;
+            stream.forget_parts();
+            anyhow::Ok((rows, std::fs::read(path)?))
+        };
+        std::fs::create_dir(dir.path().join("out")).unwrap();
+        let whole = write("whole", &StopRequest::default()).unwrap();
+        assert_eq!(whole.0, 58);
+        let stop = StopRequest::default();
+        stop.request();
+        for _ in 0..2 {
+            assert!(write("twice", &stop).err().unwrap().is::<Interrupted>());
+        }
+        assert_eq!(
+            std::fs::read_dir(dir.path().join("out")).unwrap().count(),
+            2,
+            "parts and whole"
+        );
+        assert_eq!(write("twice", &StopRequest::default()).unwrap(), whole);
+        assert_eq!(std::fs::read_dir(dir.path().join("out")).unwrap().count(), 2, "two files");
     });
 }
 

@@ -152,13 +152,15 @@ fn a_run_is_evaluated_with_every_encoder_and_each_figure_names_its_metric() {
     let output = wait(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{output:?}");
-    assert_eq!(text.lines().count(), 6, "{text}");
+    assert_eq!(text.lines().count(), 12, "{text}");
     for part in
         ["pixels", "untrained", "after 3 steps", "dino", "centred-cosine", "k = 5", "train -> test"]
     {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let json = std::fs::read_to_string(path.join("eval/knn-00000003-trained-dino.json")).unwrap();
+    let written = |line: &&str| line.contains("written to") && line.contains("-trained-dino-");
+    let json = text.lines().find(written).unwrap().trim().strip_prefix("written to ").unwrap();
+    let json = std::fs::read_to_string(json).unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
         (json["metric"].as_str(), json["encoder"].as_str()),

@@ -9,7 +9,7 @@ use smog_trainer::images::Normalizer;
 use smog_trainer::progress::EvalProgress;
 use smog_trainer::signals::StopRequest;
 
-use super::{Subject, write};
+use super::{Subject, named, write};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -102,7 +102,8 @@ pub(super) fn run(args: &ClustersArgs) -> Result<()> {
         agreement: &agreement,
         largest: &largest,
     };
-    write(&wanted.results(), &format!("clusters-{step:08}-{split}"), &report)?;
+    let name = named(&format!("clusters-{step:08}-{split}"), &[&config.digest(), source.digest()]);
+    write(&wanted.results(), &name, &report)?;
     stream.forget_parts();
     Ok(())
 }

@@ -12,7 +12,7 @@ use smog_trainer::progress::EvalProgress;
 use smog_trainer::settings::RunConfig;
 use smog_trainer::signals::StopRequest;
 
-use super::{Subject, labelled, write};
+use super::{Subject, labelled, named, write};
 
 /// Largest side of the pictures whose raw pixels are compared.
 const PIXEL_SIDE: u32 = 32;
@@ -138,11 +138,16 @@ pub(super) fn run(args: &KnnArgs) -> Result<()> {
                 result: &result,
                 eval_seconds: start.elapsed().as_secs_f64(),
             };
-            write(
-                &trained.results,
+            let name = named(
                 &format!("knn-{step:08}-{}-{metric}", encoder.name()),
-                &report,
-            )?;
+                &[
+                    &trained.identity,
+                    knn.bank.digest(),
+                    knn.queries.as_ref().map_or("", |queries| queries.digest()),
+                    &format!("{k} {temperature} {} {}", config.eval_size(), config.eval_resize()),
+                ],
+            );
+            write(&trained.results, &name, &report)?;
         }
         stream.forget_parts();
     }

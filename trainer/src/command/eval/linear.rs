@@ -12,8 +12,8 @@ use smog_trainer::images::Normalizer;
 use smog_trainer::progress::EvalProgress;
 use smog_trainer::signals::StopRequest;
 
-use super::supervised::{About, Options, evaluate, table};
-use super::{Subject, write};
+use super::supervised::{About, Options, Rates, evaluate, table};
+use super::{Subject, named, write};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -75,7 +75,7 @@ pub(super) fn run(args: &LinearArgs) -> Result<ExitCode> {
     let (data, path) = args.subject.data(&trained.config)?;
     let splits = args.options.splits(&data, &trained.config)?;
     let mut protocol = Protocol::swav_linear();
-    args.options.apply(&mut protocol, args.lr)?;
+    args.options.apply(&mut protocol, Rates { head: args.lr, ..Rates::default() })?;
     let about = About {
         kind: "linear",
         branch: trained.about.branch.clone(),
@@ -137,7 +137,10 @@ fn run_quick(args: &LinearArgs, stop: &StopRequest) -> Result<ExitCode> {
         seed: settings.seed,
         score: result.score,
     };
-    let name = format!("linear-{step:08}-quick-{}", trained.about.branch);
+    let name = named(
+        &format!("linear-{step:08}-quick"),
+        &[&trained.identity, splits.train.digest(), splits.test.digest(), &format!("{settings:?}")],
+    );
     write(&trained.results, &name, &report)?;
     stream.forget_parts();
     Ok(ExitCode::SUCCESS)

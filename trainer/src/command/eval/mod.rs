@@ -126,8 +126,21 @@ fn labelled(
     Ok(data.knn(train, &[test.to_owned()])?)
 }
 
-/// Writes a result as JSON, whole or not at all.
+/// Writes a result as JSON, whole or not at all, and says where.
+#[expect(clippy::print_stdout, reason = "the output of the command")]
 fn write(dir: &Path, name: &str, report: &impl Serialize) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    Ok(write_text(&dir.join(format!("{name}.json")), &serde_json::to_vec_pretty(report)?)?)
+    let path = dir.join(format!("{name}.json"));
+    write_text(&path, &serde_json::to_vec_pretty(report)?)?;
+    println!("written to {}", path.display());
+    Ok(())
+}
+
+/// A name that ends in a digest of all that decides the outcome: another result never takes the place of this one.
+fn named(prefix: &str, decisive: &[&str]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in decisive {
+        hasher.update(part.as_bytes()).update(b"\n");
+    }
+    format!("{prefix}-{}", &hasher.finalize().to_hex()[..8])
 }

@@ -36,6 +36,13 @@ pub(super) struct Options {
     stop_after: Option<u64>,
 }
 
+/// Learning rates that were asked for, for the batch as it is.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Rates {
+    pub(super) encoder: Option<f64>,
+    pub(super) head: Option<f64>,
+}
+
 impl Options {
     /// The labelled splits.
     pub(super) fn splits(&self, data: &DataSet, config: &RunConfig) -> Result<Splits> {
@@ -44,21 +51,27 @@ impl Options {
     }
 
     /// The protocol with what was asked for; its name then says that it is not the published one.
-    pub(super) fn apply(&self, protocol: &mut Protocol, lr: Option<f64>) -> Result<()> {
+    pub(super) fn apply(&self, protocol: &mut Protocol, rates: Rates) -> Result<()> {
         let published = protocol.clone();
-        protocol.epochs = self.epochs.unwrap_or(protocol.epochs);
+        protocol.set_epochs(self.epochs.unwrap_or(protocol.epochs));
         protocol.batch_size = self.batch_size.unwrap_or(protocol.batch_size);
         protocol.seed = self.seed;
-        if let Some(lr) = lr {
-            protocol.head_lr_per_256 = lr * 256.0 / f64::from(protocol.batch_size.max(1));
-        }
         ensure!(
             protocol.epochs > 0 && protocol.batch_size > 1,
             "epochs and batch size are too small"
         );
-        if (protocol.epochs, protocol.head_lr_per_256)
-            != (published.epochs, published.head_lr_per_256)
-        {
+        for (lr, to) in [
+            (rates.encoder, &mut protocol.encoder_lr_per_256),
+            (rates.head, &mut protocol.head_lr_per_256),
+        ] {
+            let Some(lr) = lr else { continue };
+            ensure!(lr.is_finite() && lr >= 0.0, "a learning rate is a number from 0, got {lr}");
+            *to = lr * 256.0 / f64::from(protocol.batch_size);
+        }
+        let decisive = |protocol: &Protocol| {
+            (protocol.epochs, protocol.encoder_lr_per_256, protocol.head_lr_per_256)
+        };
+        if decisive(protocol) != decisive(&published) {
             protocol.name.push_str("-changed");
         }
         Ok(())
@@ -136,7 +149,6 @@ pub(super) fn evaluate(
                 facts: about.facts,
             };
             write(parent, &name, &written)?;
-            println!("written to {}", parent.join(format!("{name}.json")).display());
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -86,6 +86,17 @@ impl Protocol {
         }
     }
 
+    /// Another number of epochs: the steps of the rate keep their share of the training.
+    pub fn set_epochs(&mut self, epochs: u32) {
+        if let Decay::Steps { at, .. } = &mut self.decay {
+            for at in at {
+                let moved = u64::from(*at) * u64::from(epochs) / u64::from(self.epochs);
+                *at = moved as u32;
+            }
+        }
+        self.epochs = epochs;
+    }
+
     /// Factor of the learning rates in `epoch`.
     pub fn rate(&self, epoch: u64) -> f64 {
         match &self.decay {
@@ -145,6 +156,10 @@ mod tests {
         assert_eq!(tuned.rates(), (0.005, 1.25));
         let rates = [0, 11, 12, 15, 16, 19].map(|epoch| tuned.rate(epoch));
         assert_eq!(rates, [1.0, 1.0, 0.2, 0.2, 0.2f64.powi(2), 0.2f64.powi(2)]);
+        let mut longer = tuned;
+        longer.set_epochs(60);
+        let rates = [35, 36, 47, 48, 59].map(|epoch| longer.rate(epoch));
+        assert_eq!(rates, [1.0, 0.2, 0.2, 0.2f64.powi(2), 0.2f64.powi(2)]);
         assert!(Protocol::swav_finetune(1.0).to_string().contains("ours"));
         assert!(!Protocol::swav_finetune(0.1).to_string().contains("ours"));
     }
