@@ -301,9 +301,13 @@ impl SmogModel {
         no_grad(|| self.online.encoder.forward(images, Mode::Eval))
     }
 
-    /// Online projections `[B, dim]` and the nearest group of each (i64 `[B]`), in evaluation mode.
-    pub fn encode_groups(&self, images: &Tensor) -> (Tensor, Tensor) {
-        let projections = no_grad(|| self.online.project(images, Mode::Eval));
+    /// Projections `[B, dim]` of a branch and the nearest group of each (i64 `[B]`), in evaluation mode.
+    pub fn encode_groups(&self, images: &Tensor, branch: EncoderBranch) -> (Tensor, Tensor) {
+        let branch = match branch {
+            EncoderBranch::Online => &self.online,
+            EncoderBranch::Momentum => &self.momentum,
+        };
+        let projections = no_grad(|| branch.project(images, Mode::Eval));
         let nearest = groups::assign(&projections, &groups::normalize(&self.groups));
         (projections, nearest)
     }

@@ -227,7 +227,7 @@ fn encoding_leaves_the_model_as_it_is_and_does_not_depend_on_the_batch() {
     let before = state_of(&model);
     let images = &views(0, &[16])[0];
     let features = model.encode(images);
-    let (projections, nearest) = model.encode_groups(images);
+    let (projections, nearest) = model.encode_groups(images, crate::EncoderBranch::Online);
     assert_eq!(features.size(), [8, 32]);
     assert_eq!((projections.size(), nearest.size()), (vec![8, 8], vec![8]));
     assert!(model.encode(&images.narrow(0, 2, 1)).allclose(

@@ -15,7 +15,7 @@ use tch::{Tensor, no_grad};
 
 use crate::checkpoint::{replace, tensors};
 use crate::images::Normalizer;
-use crate::settings::{EvalSection, RunConfig, StreamSection};
+use crate::settings::{RunConfig, StreamSection};
 use crate::signals::StopRequest;
 
 /// Called with the number of samples done.
@@ -59,17 +59,11 @@ pub struct Features {
 impl EvalStream {
     /// The stream that `[eval]` asks for: pictures of the size of the first view unless it says otherwise.
     pub fn new(config: &RunConfig) -> Self {
-        let EvalSection { size, resize, batch_size, .. } = config.eval;
-        let size = if size > 0 { size } else { config.augment.view_sizes()[0] };
-        let resize = match resize {
-            0 if size >= 64 => (size * 8).div_ceil(7),
-            0 => size,
-            given => given,
-        };
+        let (size, resize) = (config.eval_size(), config.eval_resize());
         Self {
             stream: config.stream.clone(),
             recipe: Recipe::center(resize, size),
-            batch_size,
+            batch_size: config.eval.batch_size,
             size,
             keep: None,
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
-use smog_model::SmogModel;
+use smog_model::{EncoderBranch, SmogModel};
 use smog_pipeline::sheet::{Tile, write_sheet};
 use smog_pipeline::source::Source;
 use tch::{Kind, Tensor, no_grad};
@@ -17,6 +17,8 @@ use crate::images::Normalizer;
 /// How large the sheet is.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupPictures {
+    /// Whose projections are taken.
+    pub branch: EncoderBranch,
     /// Groups that are shown, the fullest first.
     pub num_groups: usize,
     /// Images of each.
@@ -63,7 +65,8 @@ pub fn draw_groups(
     let mut members: Vec<Vec<Member>> = (0..num_groups).map(|_| Vec::new()).collect();
     let mut num_samples = 0;
     stream.for_each(source.clone(), |batch| {
-        let (groups, cosines) = smog_model::guard(|| nearest(model, &normalizer.view(batch, 0)))?;
+        let (groups, cosines) =
+            smog_model::guard(|| nearest(model, pictures.branch, &normalizer.view(batch, 0)))?;
         for row in 0..batch.num_valid() {
             members[groups[row] as usize].push(Member {
                 sample: batch.keys()[row].sample.0,
@@ -110,9 +113,9 @@ pub fn draw_groups(
 }
 
 /// Group and cosine to it per image.
-fn nearest(model: &SmogModel, images: &Tensor) -> (Vec<i64>, Vec<f64>) {
+fn nearest(model: &SmogModel, branch: EncoderBranch, images: &Tensor) -> (Vec<i64>, Vec<f64>) {
     no_grad(|| {
-        let (projections, groups) = model.encode_groups(images);
+        let (projections, groups) = model.encode_groups(images, branch);
         let chosen = model.groups().index_select(0, &groups);
         let cosines =
             Tensor::cosine_similarity(&projections, &chosen, 1, 1e-12).to_kind(Kind::Double);

@@ -1,9 +1,9 @@
 //! Weighted k-NN accuracy of an encoder's features.
 //!
-//! Two metrics, each named in every output, because the figure moves by several points between them:
-//! `dino` weights neighbours by `exp(cosine / T)` as DINO evaluates; `centred-cosine` does the same after
-//! the bank's mean feature was subtracted from all features, which is kinder to features that share a large
-//! common part, raw pixels among them.
+//! A neighbour votes with weight `exp(cosine / T)`, as DINO evaluates. Protocol and metric are named in every output,
+//! because the figure moves by several points between them: `dino` and `lightly` differ in k and T; `centred-cosine`
+//! subtracts the bank's mean feature from all features first, which is kinder to features that share a large common
+//! part, raw pixels among them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,20 +23,20 @@ use crate::images::Normalizer;
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
     /// Cosine of the features.
-    Dino,
+    Cosine,
     /// Cosine after the bank's mean was subtracted.
     CentredCosine,
 }
 
 impl Metric {
     /// Both.
-    pub const ALL: [Self; 2] = [Self::Dino, Self::CentredCosine];
+    pub const ALL: [Self; 2] = [Self::Cosine, Self::CentredCosine];
 }
 
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Dino => "dino",
+            Self::Cosine => "cosine",
             Self::CentredCosine => "centred-cosine",
         })
     }
@@ -60,7 +60,17 @@ pub struct KnnFeatures {
     queries: Tensor,
     query_labels: Tensor,
     num_classes: i64,
-    protocol: String,
+    splits: String,
+}
+
+/// Whose evaluation `k` and `temperature` are: DINO's (k of 10, 20, 100 or 200, T = 0.07), lightly's for small images
+/// (k = 200, T = 0.1), or neither.
+fn protocol(metric: Metric, k: u32, temperature: f64) -> &'static str {
+    match (metric, k) {
+        (Metric::Cosine, 10 | 20 | 100 | 200) if temperature == 0.07 => "dino",
+        (Metric::Cosine, 200) if temperature == 0.1 => "lightly",
+        _ => "ours",
+    }
 }
 
 /// One figure.
@@ -80,20 +90,25 @@ pub struct KnnResult {
     pub num_bank: i64,
     /// Samples that were asked for.
     pub num_queries: i64,
-    /// What was compared with what.
+    /// Whose evaluation this is: `dino`, `lightly` or `ours`.
+    #[serde(default)]
     pub protocol: String,
+    /// What was compared with what.
+    #[serde(default)]
+    pub splits: String,
 }
 
 impl fmt::Display for KnnResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "k-NN top-1 {:6.2} %  ({}, k = {}, T = {}; {}, {} against {} samples, chance {:.2} %)",
+            "k-NN top-1 {:6.2} %  ({}: {}, k = {}, T = {}; {}, {} against {} samples, chance {:.2} %)",
             100.0 * self.top1,
+            self.protocol,
             self.metric,
             self.k,
             self.temperature,
-            self.protocol,
+            self.splits,
             self.num_queries,
             self.num_bank,
             100.0 * self.chance,
@@ -158,7 +173,7 @@ impl KnnData {
                 queries: asked.features,
                 query_labels: Tensor::from_slice(&asked.labels),
                 num_classes,
-                protocol: self.name.clone(),
+                splits: self.name.clone(),
             });
         }
         let (bank_rows, query_rows) = holdout::split(features.size()[0] as usize);
@@ -171,7 +186,7 @@ impl KnnData {
             queries: features.index_select(0, &query_rows),
             query_labels: labels.index_select(0, &query_rows),
             num_classes,
-            protocol: format!("{}, fixed hold-out of one in {}", self.name, holdout::ONE_IN),
+            splits: format!("{}, fixed hold-out of one in {}", self.name, holdout::ONE_IN),
         })
     }
 }
@@ -213,7 +228,28 @@ impl KnnFeatures {
             chance: 1.0 / self.num_classes as f64,
             num_bank,
             num_queries: self.queries.size()[0],
-            protocol: format!("{}{fewer}", self.protocol),
+            protocol: protocol(metric, voted, temperature).to_owned(),
+            splits: format!("{}{fewer}", self.splits),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_called_by_the_protocol_that_it_follows() {
+        for k in [10, 20, 100, 200] {
+            assert_eq!(protocol(Metric::Cosine, k, 0.07), "dino");
+        }
+        assert_eq!(protocol(Metric::Cosine, 200, 0.1), "lightly");
+        for (metric, k, temperature) in [
+            (Metric::Cosine, 5, 0.07),
+            (Metric::Cosine, 20, 0.1),
+            (Metric::CentredCosine, 20, 0.07),
+        ] {
+            assert_eq!(protocol(metric, k, temperature), "ours", "{metric} {k} {temperature}");
+        }
     }
 }

@@ -39,15 +39,16 @@ pub struct QuickResult {
     pub score: Score,
 }
 
-/// Trains and tests.
+/// Trains and tests on `device`. Takes the features, which may be many gigabytes, and standardises them in place.
 ///
 /// # Errors
 /// If a sample has no label, libtorch refuses an operation, or with [`Interrupted`].
 pub fn quick(
-    train: &Features,
-    test: &Features,
+    train: Features,
+    test: Features,
     num_classes: i64,
     settings: Quick,
+    device: Device,
     stop: &StopRequest,
 ) -> Result<QuickResult> {
     for (what, labels) in [("training", &train.labels), ("test", &test.labels)] {
@@ -57,18 +58,18 @@ pub fn quick(
         );
     }
     smog_model::guard(|| -> Result<QuickResult> {
-        let mean = train.features.mean_dim([0i64].as_slice(), true, Kind::Float);
-        let std = train.features.std_dim([0i64].as_slice(), false, true).clamp_min(1e-6);
-        let features = (&train.features - &mean) / &std;
-        let labels = Tensor::from_slice(&train.labels);
+        let mut features = train.features.to_device(device);
+        let mean = features.mean_dim([0i64].as_slice(), true, Kind::Float);
+        let std = features.std_dim([0i64].as_slice(), false, true).clamp_min(1e-6);
+        features -= &mean;
+        features /= &std;
+        let labels = Tensor::from_slice(&train.labels).to_device(device);
         let (fit, held) = holdout::split(train.labels.len());
         ensure!(!fit.is_empty(), "the training split has too few samples");
-        let rows = |rows: &[i64]| {
-            let rows = Tensor::from_slice(rows);
-            (features.index_select(0, &rows), labels.index_select(0, &rows))
-        };
-        let ((fit, fit_labels), (held, held_labels)) = (rows(&fit), rows(&held));
-        let heads = Heads::train(&fit, &fit_labels, num_classes, &RATES, settings, stop)?;
+        let learnt = |rows| Learnt { features: &features, labels: &labels, rows };
+        let heads = Heads::train(learnt(&fit), num_classes, &RATES, settings, stop)?;
+        let held = Tensor::from_slice(&held).to_device(device);
+        let (held, held_labels) = (features.index_select(0, &held), labels.index_select(0, &held));
         let found: Vec<f64> = (0..RATES.len())
             .map(|number| heads.score(number as i64, &held, &held_labels).top1)
             .collect();
@@ -76,11 +77,19 @@ pub fn quick(
         let best =
             (0..RATES.len()).fold(0, |best, at| if found[at] > found[best] { at } else { best });
         let rate = RATES[best];
-        let head = Heads::train(&features, &labels, num_classes, &[rate], settings, stop)?;
-        let asked = (&test.features - &mean) / &std;
-        let score = head.score(0, &asked, &Tensor::from_slice(&test.labels));
+        let all: Vec<i64> = (0..train.labels.len() as i64).collect();
+        let head = Heads::train(learnt(&all), num_classes, &[rate], settings, stop)?;
+        let asked = (test.features.to_device(device) - &mean) / &std;
+        let score = head.score(0, &asked, &Tensor::from_slice(&test.labels).to_device(device));
         Ok(QuickResult { lr_per_256: rate, validation_top1: found[best], score })
     })?
+}
+
+/// Samples to learn: rows of features `[n, F]` and labels (i64 `[n]`).
+struct Learnt<'a> {
+    features: &'a Tensor,
+    labels: &'a Tensor,
+    rows: &'a [i64],
 }
 
 /// Classifiers side by side: weights `[R, F, C]`, biases `[R, 1, C]`.
@@ -90,18 +99,17 @@ struct Heads {
 }
 
 impl Heads {
-    /// Begins at zero; the problem is convex, so the start decides nothing.
+    /// Trains on these rows. Begins at zero; the problem is convex, so the start decides nothing.
     fn train(
-        features: &Tensor,
-        labels: &Tensor,
+        Learnt { features, labels, rows }: Learnt<'_>,
         num_classes: i64,
         rates: &[f64],
         settings: Quick,
         stop: &StopRequest,
     ) -> Result<Self> {
-        let (num_samples, dim) = features.size2()?;
+        let (num_samples, dim) = (rows.len() as i64, features.size()[1]);
         let batch = i64::from(settings.batch_size).min(num_samples);
-        let options = (Kind::Float, Device::Cpu);
+        let options = (Kind::Float, features.device());
         let count = rates.len() as i64;
         let mut heads = Self {
             weight: Tensor::zeros([count, dim, num_classes], options),
@@ -110,6 +118,7 @@ impl Heads {
         let mut direction = (heads.weight.zeros_like(), heads.bias.zeros_like());
         let rates = Tensor::from_slice(rates).to_kind(Kind::Float).view([-1, 1, 1])
             * (batch as f64 / 256.0);
+        let rates = rates.to_device(features.device());
         let per_epoch = num_samples / batch;
         let total = (per_epoch * i64::from(settings.epochs)) as u64;
         let mut step = 0;
@@ -117,10 +126,12 @@ impl Heads {
             if stop.is_requested() {
                 return Err(Interrupted.into());
             }
-            let mut order: Vec<i64> = (0..num_samples).collect();
+            let mut order = rows.to_vec();
             Draw::new(settings.seed, Domain::Selection, [2, epoch, 0, 0, 0]).shuffle(&mut order);
-            for rows in order.chunks_exact(batch as usize) {
-                let rows = Tensor::from_slice(rows);
+            // One copy to the device for all steps of the epoch.
+            let order = Tensor::from_slice(&order).to_device(features.device());
+            for number in 0..per_epoch {
+                let rows = order.narrow(0, number * batch, batch);
                 let gradient = heads
                     .gradient(&features.index_select(0, &rows), &labels.index_select(0, &rows));
                 let lr = &rates * smog_model::schedule::warmup_cosine(step, total, 0, 1.0, 0.0);
@@ -197,15 +208,16 @@ mod tests {
             Features { features, labels: Vec::try_from(labels).unwrap() }
         };
         let settings = Quick { epochs: 30, batch_size: 32, seed: 0 };
-        let (train, test) = (of(400, 1.0), of(80, 2.0));
-        let result = quick(&train, &test, 4, settings, &StopRequest::default()).unwrap();
+        let probe =
+            |stop: &StopRequest| quick(of(400, 1.0), of(80, 2.0), 4, settings, Device::Cpu, stop);
+        let result = probe(&StopRequest::default()).unwrap();
         assert!(result.score.top1 > 0.5, "{result:?}");
         assert_eq!(result.score.num_samples, 80);
         assert_eq!(result.score.top5, None, "fewer than ten classes");
-        let again = quick(&train, &test, 4, settings, &StopRequest::default()).unwrap();
+        let again = probe(&StopRequest::default()).unwrap();
         assert_eq!(again.score, result.score);
         let stop = StopRequest::default();
         stop.request();
-        assert!(quick(&train, &test, 4, settings, &stop).unwrap_err().is::<Interrupted>());
+        assert!(probe(&stop).unwrap_err().is::<Interrupted>());
     }
 }

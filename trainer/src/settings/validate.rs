@@ -148,7 +148,7 @@ impl RunConfig {
     /// Short side to which evaluation resizes before the centre crop.
     pub fn eval_resize(&self) -> u32 {
         match (self.eval.resize, self.eval_size()) {
-            (0, size) if size >= 64 => size * 8 / 7,
+            (0, size) if size >= 64 => (size * 8).div_ceil(7),
             (0, size) => size,
             (resize, _) => resize,
         }

@@ -181,12 +181,19 @@ fn every_evaluation_prints_its_protocol_and_writes_json_and_takes_an_exported_fi
                 out.contains("quick (ours)") && out.contains("train -> test, 60 tested"),
                 "{out}"
             );
-            let out =
-                done(subject, &["eval", "linear"], &[&small[..], &["--protocol", "swav"]].concat());
-            assert!(out.contains("swav-changed (SwAV eval_linear.py): frozen encoder"), "{out}");
+            for (protocol, source) in [
+                ("swav", "SwAV eval_linear"),
+                ("lightly", "lightly linear_eval"),
+                ("moby", "MoBY moby_linear"),
+            ] {
+                let more = [&small[..], &["--protocol", protocol]].concat();
+                let out = done(subject, &["eval", "linear"], &more);
+                let start = format!("{protocol}-changed ({source}.py): frozen encoder");
+                assert!(out.contains(&start), "{out}");
+            }
             done(subject, &["eval", "knn"], &["--k", "5"]);
             let json = [results(&eval, "linear-"), results(&eval, "knn-")].concat();
-            assert_eq!(json.len(), 4, "{json:?}");
+            assert_eq!(json.len(), 6, "{json:?}");
             let mut top1: Vec<_> = json.iter().map(|json| json["top1"].as_f64().unwrap()).collect();
             top1.sort_by(f64::total_cmp);
             of.push(top1);
@@ -199,15 +206,19 @@ fn every_evaluation_prints_its_protocol_and_writes_json_and_takes_an_exported_fi
         }
         assert_eq!(of[0], of[1], "the file is the run's encoder");
         let eval = run.join("eval");
-        for (command, changed) in [("knn", ["--k", "4"]), ("linear", ["--epochs", "3"])] {
+        for (command, changed) in [("knn", ["--k", "4,3"]), ("linear", ["--epochs", "3"])] {
             let before = results(&eval, command).len();
             done(&run, &["eval", command], &changed);
             done(&run, &["eval", command], &changed);
-            let added = if command == "knn" { 2 } else { 1 };
+            let added = if command == "knn" { 4 } else { 1 };
             assert_eq!(results(&eval, command).len(), before + added, "{command}: one overwritten");
         }
         let out = done(&run, &["eval", "clusters"], &["--largest", "3"]);
         assert!(out.contains("NMI 0.") && out.contains("of 8 groups are used"), "{out}");
+        let of_momentum =
+            done(&run, &["eval", "clusters"], &["--largest", "3", "--branch", "momentum"]);
+        assert!(out.contains("online branch") && of_momentum.contains("momentum branch"));
+        assert_eq!(results(&run.join("eval"), "clusters-").len(), 2, "a result of each branch");
         let json = &results(&run.join("eval"), "clusters-")[0];
         assert_eq!(
             (json["split"].as_str(), json["num_samples"].as_u64()),

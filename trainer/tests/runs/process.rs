@@ -153,18 +153,24 @@ fn a_run_is_evaluated_with_every_encoder_and_each_figure_names_its_metric() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(text.lines().count(), 12, "{text}");
-    for part in
-        ["pixels", "untrained", "after 3 steps", "dino", "centred-cosine", "k = 5", "train -> test"]
-    {
+    for part in [
+        "pixels",
+        "untrained",
+        "after 3 steps",
+        "ours: cosine",
+        "centred-cosine",
+        "k = 5",
+        "train -> test",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let written = |line: &&str| line.contains("written to") && line.contains("-trained-dino-");
+    let written = |line: &&str| line.contains("written to") && line.contains("-trained-cosine-");
     let json = text.lines().find(written).unwrap().trim().strip_prefix("written to ").unwrap();
     let json = std::fs::read_to_string(json).unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
         (json["metric"].as_str(), json["encoder"].as_str()),
-        (Some("dino"), Some("trained"))
+        (Some("cosine"), Some("trained"))
     );
 }
 

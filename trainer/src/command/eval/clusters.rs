@@ -1,5 +1,7 @@
 //! `smog-trainer eval clusters`
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use smog_trainer::error::TrainError;
@@ -8,6 +10,7 @@ use smog_trainer::eval::clusters::{Agreement, Cluster, Contingency};
 use smog_trainer::images::Normalizer;
 use smog_trainer::progress::EvalProgress;
 use smog_trainer::signals::StopRequest;
+use smog_trainer::trained::branch_name;
 
 use super::{Subject, named, write};
 
@@ -34,7 +37,9 @@ pub(super) struct ClustersArgs {
 #[derive(Serialize)]
 struct Report<'a> {
     protocol: &'a str,
+    branch: &'a str,
     step: u64,
+    data: &'a Path,
     split: &'a str,
     num_groups: i64,
     #[serde(flatten)]
@@ -42,7 +47,7 @@ struct Report<'a> {
     largest: &'a [Cluster],
 }
 
-const PROTOCOL: &str = "online projections of centre crops, each in its nearest group";
+const PROTOCOL: &str = "projections of centre crops, each in its nearest group";
 
 /// Runs the command.
 #[expect(clippy::print_stdout, reason = "the output of the command")]
@@ -50,7 +55,8 @@ pub(super) fn run(args: &ClustersArgs) -> Result<()> {
     let stop = StopRequest::on_signals().context("cannot handle signals")?;
     let wanted = args.subject.wanted();
     let (config, model, step) = wanted.model()?;
-    let (data, _) = args.subject.data(&config)?;
+    let branch = branch_name(wanted.branch);
+    let (data, path) = args.subject.data(&config)?;
     let split = args.split.as_ref().unwrap_or(&config.data.split);
     let source = data.open(split).map_err(TrainError::from)?;
     ensure!(
@@ -59,14 +65,14 @@ pub(super) fn run(args: &ClustersArgs) -> Result<()> {
     );
     let stream = EvalStream::new(&config).resumable(
         &wanted.results(),
-        &format!("groups {step} {}", config.digest()),
+        &format!("groups {branch} {step} {}", config.digest()),
         &stop,
     );
     let mut progress = EvalProgress::new(source.num_samples());
     let found = stream.features(
         source.clone(),
         &Normalizer::new(model.device())?,
-        &|images| model.encode_groups(images).1.unsqueeze(1),
+        &|images| model.encode_groups(images, wanted.branch).1.unsqueeze(1),
         &mut |done| progress.show(done),
     )?;
     let groups = Vec::<i64>::try_from(found.features.view(-1))?;
@@ -76,7 +82,7 @@ pub(super) fn run(args: &ClustersArgs) -> Result<()> {
     let largest = table.largest(args.largest, source.classes());
     let num_groups = model.groups().size()[0];
     println!(
-        "clusters after {step} steps: {PROTOCOL}; {} labelled images of {split}",
+        "clusters after {step} steps: {PROTOCOL}; {branch} branch, {} labelled images of {split}",
         agreement.num_samples
     );
     println!(
@@ -96,13 +102,16 @@ pub(super) fn run(args: &ClustersArgs) -> Result<()> {
     }
     let report = Report {
         protocol: PROTOCOL,
+        branch,
         step,
+        data: &path,
         split,
         num_groups,
         agreement: &agreement,
         largest: &largest,
     };
-    let name = named(&format!("clusters-{step:08}-{split}"), &[&config.digest(), source.digest()]);
+    let name =
+        named(&format!("clusters-{step:08}-{split}"), &[branch, &config.digest(), source.digest()]);
     write(&wanted.results(), &name, &report)?;
     stream.forget_parts();
     Ok(())

@@ -64,17 +64,17 @@ pub(super) fn run(args: &FinetuneArgs) -> Result<ExitCode> {
     let trained = args.subject.wanted().load()?;
     let (data, path) = args.subject.data(&trained.config)?;
     let mut splits = args.options.splits(&data, &trained.config)?;
-    let samples = match &args.subset {
+    let subset = match &args.subset {
         Some(list) => subset::read(list, &*splits.train)?,
         None => subset::draw(&*splits.train, args.fraction, args.options.seed)?,
     };
-    let list = subset::to_text(&*splits.train, &samples);
-    let fraction = samples.len() as f64 / splits.train.num_samples() as f64;
-    splits.train = subset::open(&splits.train, &samples)?;
-    let asked = if args.subset.is_some() { fraction } else { args.fraction };
+    let list = subset::to_text(&*splits.train, &subset);
+    let num_chosen = subset.samples.len();
+    let fraction = num_chosen as f64 / splits.train.num_samples() as f64;
+    splits.train = subset::open(&splits.train, &subset.samples)?;
     splits.name =
-        format!("{} ({:.4} % of the labels, {})", splits.name, 100.0 * fraction, samples.len());
-    let mut protocol = Protocol::swav_finetune(asked);
+        format!("{} ({:.4} % of the labels, {num_chosen})", splits.name, 100.0 * fraction);
+    let mut protocol = Protocol::swav_finetune(subset.share);
     let rates = Rates { encoder: args.encoder_lr, head: args.lr };
     args.options.apply(&mut protocol, rates)?;
     let (branch, step) = (trained.about.branch.clone(), trained.about.step);

@@ -7,8 +7,9 @@ use smog_trainer::error::TrainError;
 use smog_trainer::eval::{EvalStream, GroupPictures, draw_groups};
 use smog_trainer::images::Normalizer;
 use smog_trainer::progress::EvalProgress;
+use smog_trainer::trained::branch_name;
 
-use super::{Subject, write};
+use super::{Subject, named, write};
 
 #[derive(clap::Args)]
 pub(super) struct GroupsArgs {
@@ -40,6 +41,7 @@ pub(super) fn run(args: &GroupsArgs) -> Result<()> {
     let split = args.split.as_ref().unwrap_or(&config.data.split);
     let source = data.open(split).map_err(TrainError::from)?;
     let pictures = GroupPictures {
+        branch: wanted.branch,
         num_groups: args.groups,
         num_images: args.images,
         num_samples: args.samples,
@@ -59,11 +61,14 @@ pub(super) fn run(args: &GroupsArgs) -> Result<()> {
         .purity
         .map_or_else(String::new, |purity| format!(", purity {:.1} %", 100.0 * purity));
     println!(
-        "{}: {} of {} groups hold one of {} images after {step} steps{purity}",
+        "{}: {} of {} groups hold one of {} images after {step} steps ({} branch){purity}",
         args.out.display(),
         report.num_used,
         report.num_groups,
         report.num_samples,
+        branch_name(wanted.branch),
     );
-    write(&wanted.results(), &format!("groups-{step:08}"), &report)
+    let decisive =
+        [branch_name(wanted.branch), &config.digest(), source.digest(), &args.samples.to_string()];
+    write(&wanted.results(), &named(&format!("groups-{step:08}"), &decisive), &report)
 }

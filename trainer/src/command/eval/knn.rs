@@ -18,13 +18,14 @@ use super::{Subject, labelled, named, write};
 const PIXEL_SIDE: u32 = 32;
 
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example:\n  smog-trainer eval knn runs/demo --encoder pixels,untrained,trained\n\n\
+#[command(after_help = "Examples:\n  \
+    smog-trainer eval knn runs/demo --encoder pixels,untrained,trained\n  \
+    smog-trainer eval knn runs/imagenet --k 10,20,100,200 --metric cosine\n\n\
+    The output names the protocol: dino (k of 10, 20, 100 or 200, T = 0.07), lightly (k = 200, T = 0.1), or ours.\n\
     Without a test split a fixed part of the training split is held out from the bank, which the output states; the \
     encoder has then seen those images, though never their labels.\n\
     The pixels encoder compares normalised pixels of the pictures at 32 x 32 or smaller.\n\
-    Each figure is also written to RUN/eval/ as JSON. Interrupted by Ctrl-C (code 75), the same call goes on."
-)]
+    Each figure is also written to RUN/eval/ as JSON. Interrupted by Ctrl-C (code 75), the same call goes on.")]
 pub(super) struct KnnArgs {
     #[command(flatten)]
     subject: Subject,
@@ -34,9 +35,9 @@ pub(super) struct KnnArgs {
     /// Split whose samples are classified [default: the first of eval.test_splits that is there]
     #[arg(long, value_name = "SPLIT")]
     test_split: Option<String>,
-    /// Neighbours that vote [default: eval.k]
-    #[arg(long)]
-    k: Option<u32>,
+    /// Neighbours that vote; several with commas [default: eval.k]
+    #[arg(long, value_delimiter = ',')]
+    k: Vec<u32>,
     /// Temperature of the vote [default: eval.temperature]
     #[arg(long)]
     temperature: Option<f64>,
@@ -120,9 +121,11 @@ pub(super) fn run(args: &KnnArgs) -> Result<()> {
                 )?
             }
         };
-        let (k, temperature) =
-            (args.k.unwrap_or(config.eval.k), args.temperature.unwrap_or(config.eval.temperature));
-        for &metric in &metrics {
+        let temperature = args.temperature.unwrap_or(config.eval.temperature);
+        let neighbours = if args.k.is_empty() { vec![config.eval.k] } else { args.k.clone() };
+        for (&metric, &k) in
+            metrics.iter().flat_map(|metric| neighbours.iter().map(move |k| (metric, k)))
+        {
             let result = features.evaluate(metric, k, temperature)?;
             let after = if encoder == Encoder::Trained {
                 format!("after {step} steps")

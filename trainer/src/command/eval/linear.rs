@@ -21,8 +21,9 @@ use super::{Subject, named, write};
     smog-trainer eval linear runs/photos --protocol swav\n  \
     smog-trainer eval linear encoder.safetensors --data photos-shards/ --protocol swav --batch-size 128\n\n\
     quick encodes the centre crop of each image once, then trains classifiers with several learning rates and \
-    chooses one on a held-out tenth of the training split. swav is the protocol that papers quote: 100 epochs of random \
-    crops and flips through the frozen encoder. Without a test split a fixed tenth of the training split is held out, \
+    chooses one on a held-out tenth of the training split. The others are \
+    those that papers quote, 90 or 100 epochs of random crops and flips through the frozen encoder: swav for a ResNet, \
+    moby for a Swin Transformer or ViT, lightly to compare with its tables. Without a test split a fixed tenth of the training split is held out, \
     which the output states.\n\
     The figures are also written to RUN/eval/ as JSON. Interrupted by Ctrl-C (code 75), the same call goes on to the \
     same result.")]
@@ -34,7 +35,7 @@ pub(super) struct LinearArgs {
     /// How the classifier is trained
     #[arg(long, value_enum, default_value = "quick")]
     protocol: Choice,
-    /// Learning rate of the classifier (swav) [default: 0.3 x batch / 256]
+    /// Learning rate of the classifier, not of quick [default: the protocol's]
     #[arg(long)]
     lr: Option<f64>,
 }
@@ -43,8 +44,12 @@ pub(super) struct LinearArgs {
 enum Choice {
     /// Cached features, learning rate chosen; minutes
     Quick,
-    /// SwAV's eval_linear.py
+    /// SwAV's eval_linear.py, for ResNets
     Swav,
+    /// lightly's linear_eval.py, after SimCLR
+    Lightly,
+    /// MoBY's moby_linear.py, for Transformers
+    Moby,
 }
 
 #[derive(Serialize)]
@@ -68,13 +73,15 @@ struct QuickReport<'a> {
 /// Runs the command.
 pub(super) fn run(args: &LinearArgs) -> Result<ExitCode> {
     let stop = StopRequest::on_signals().context("cannot handle signals")?;
-    if args.protocol == Choice::Quick {
-        return run_quick(args, &stop);
-    }
+    let mut protocol = match args.protocol {
+        Choice::Quick => return run_quick(args, &stop),
+        Choice::Swav => Protocol::swav_linear(),
+        Choice::Lightly => Protocol::lightly_linear(),
+        Choice::Moby => Protocol::moby_linear(),
+    };
     let trained = args.subject.wanted().load()?;
     let (data, path) = args.subject.data(&trained.config)?;
     let splits = args.options.splits(&data, &trained.config)?;
-    let mut protocol = Protocol::swav_linear();
     args.options.apply(&mut protocol, Rates { head: args.lr, ..Rates::default() })?;
     let about = About {
         kind: "linear",
@@ -109,7 +116,8 @@ fn run_quick(args: &LinearArgs, stop: &StopRequest) -> Result<ExitCode> {
         batch_size: args.options.batch_size.unwrap_or(256),
         seed: args.options.seed,
     };
-    let result = quick(&train, &test, splits.num_classes(), settings, stop)?;
+    let device = trained.backbone.device();
+    let result = quick(train, test, splits.num_classes(), settings, device, stop)?;
     let step = trained.about.step;
     let words = format!(
         "quick (ours): standardised features of centre crops, SGD with momentum 0.9, half a cosine to 0, {} epochs of \

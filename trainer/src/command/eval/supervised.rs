@@ -11,7 +11,7 @@ use smog_trainer::eval::supervised::{Ended, Job, Protocol, Report, Score, Traini
 use smog_trainer::settings::RunConfig;
 use smog_trainer::signals::StopRequest;
 
-use super::{labelled, write};
+use super::{labelled, named, write};
 
 /// Flags of both commands.
 #[derive(clap::Args)]
@@ -134,7 +134,8 @@ pub(super) fn evaluate(
             if let Some(text) = not_learnt(report.last_loss, report.chance, head_lr) {
                 tell(&text);
             }
-            let name = job.dir().file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let trained = job.dir().file_name().unwrap_or_default().to_string_lossy();
+            let name = named(&trained, &[job.test_digest()]);
             let parent = job.dir().parent().unwrap_or(Path::new("."));
             let written = Written {
                 kind: about.kind,

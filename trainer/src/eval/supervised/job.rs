@@ -10,7 +10,7 @@ use smog_model::optim::SgdConfig;
 use smog_model::{LinearHead, Optimizer, OptimizerConfig, Parameter, guard};
 use smog_pipeline::batch::HostBatch;
 use smog_pipeline::stream::{BatchStream, Next, Start, StreamState};
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
 use super::protocol::Protocol;
 use super::score::Score;
@@ -27,6 +27,8 @@ const SAVE_SECONDS: f64 = 300.0;
 const HEAD_STD: f64 = 0.01;
 /// Time between two lines of progress.
 const LINE_SECONDS: f64 = 5.0;
+/// Label that no loss is taken of: PyTorch's number, and none of ours.
+const IGNORED: i64 = -100;
 const MODEL: &str = "model";
 const ENCODER_OPTIMIZER: &str = "encoder_optimizer";
 const HEAD_OPTIMIZER: &str = "optimizer";
@@ -133,6 +135,11 @@ impl Job {
         &self.dir
     }
 
+    /// Digest of what it is tested with.
+    pub fn test_digest(&self) -> &str {
+        self.splits.test.digest()
+    }
+
     /// Trains from where it was left and tests.
     ///
     /// # Errors
@@ -212,7 +219,7 @@ impl Job {
                 &self.trained,
                 &normalizer,
                 batch,
-                step / per_epoch,
+                (step, per_epoch),
             )?;
             window.1.push(loss);
             step += 1;
@@ -327,10 +334,10 @@ impl Training {
         trained: &Trained,
         normalizer: &Normalizer,
         batch: HostBatch,
-        epoch: u64,
+        (step, steps_per_epoch): (u64, u64),
     ) -> Result<Tensor> {
         let labels = labels(&batch, batch.len())?.to_device(trained.backbone.device());
-        let factor = protocol.rate(epoch);
+        let factor = protocol.rate(step, steps_per_epoch);
         let (encoder_lr, head_lr) = protocol.rates();
         Ok(guard(|| {
             let images = normalizer.view(&batch, 0);
@@ -339,7 +346,13 @@ impl Training {
                 Some(_) => trained.backbone.forward_train(&images),
                 None => trained.backbone.encode(&images),
             };
-            let loss = self.head.forward(&features).cross_entropy_for_logits(&labels);
+            let loss = self.head.forward(&features).cross_entropy_loss::<Tensor>(
+                &labels,
+                None,
+                Reduction::Mean,
+                IGNORED,
+                protocol.label_smoothing,
+            );
             let encoder = self.encoder.as_mut().map(|part| (part, encoder_lr));
             let parts = [encoder, Some((&mut self.classifier, head_lr))];
             for (parameters, optimizer) in parts.iter().flatten().map(|(part, _)| &**part) {

@@ -4,12 +4,17 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// How the learning rate falls. It changes between epochs, as in SwAV's scripts.
+/// How the learning rate falls.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Decay {
-    /// Half a cosine to 0.
+    /// Half a cosine to 0, between epochs.
     Cosine,
+    /// Half a cosine to 0, from step to step; while it begins, a line from 0 takes its place.
+    StepCosine {
+        /// Epochs of the line.
+        warmup_epochs: u32,
+    },
     /// Times `factor` at each of these epochs.
     Steps {
         /// Epochs.
@@ -42,6 +47,8 @@ pub struct Protocol {
     pub momentum: f64,
     /// Weight decay, biases and norms included.
     pub weight_decay: f64,
+    /// Share of a label that is spread over all classes.
+    pub label_smoothing: f64,
     /// Seed of order, augmentation and the classifier's first weights.
     pub seed: u64,
 }
@@ -60,7 +67,35 @@ impl Protocol {
             decay: Decay::Cosine,
             momentum: 0.9,
             weight_decay: 1e-6,
+            label_smoothing: 0.0,
             seed: 0,
+        }
+    }
+
+    /// A linear classifier over the frozen encoder, as lightly's benchmarks train it (after SimCLR).
+    pub fn lightly_linear() -> Self {
+        Self {
+            name: "lightly".to_owned(),
+            source: "lightly linear_eval.py".to_owned(),
+            epochs: 90,
+            head_lr_per_256: 0.1,
+            decay: Decay::StepCosine { warmup_epochs: 0 },
+            weight_decay: 0.0,
+            ..Self::swav_linear()
+        }
+    }
+
+    /// A linear classifier over a frozen Transformer, as MoBY's `moby_linear.py`: its rate of 1 is for a batch of 512.
+    pub fn moby_linear() -> Self {
+        Self {
+            name: "moby".to_owned(),
+            source: "MoBY moby_linear.py".to_owned(),
+            batch_size: 512,
+            head_lr_per_256: 0.5,
+            decay: Decay::StepCosine { warmup_epochs: 5 },
+            weight_decay: 0.0,
+            label_smoothing: 0.1,
+            ..Self::swav_linear()
         }
     }
 
@@ -82,26 +117,35 @@ impl Protocol {
             decay: Decay::Steps { at: vec![12, 16], factor: 0.2 },
             momentum: 0.9,
             weight_decay: 0.0,
+            label_smoothing: 0.0,
             seed: 0,
         }
     }
 
-    /// Another number of epochs: the steps of the rate keep their share of the training.
+    /// Another number of epochs: warm-up and steps of the rate keep their share of the training.
     pub fn set_epochs(&mut self, epochs: u32) {
-        if let Decay::Steps { at, .. } = &mut self.decay {
-            for at in at {
-                let moved = u64::from(*at) * u64::from(epochs) / u64::from(self.epochs);
-                *at = moved as u32;
-            }
+        let of = u64::from(self.epochs);
+        let moved = |at: u32| (u64::from(at) * u64::from(epochs) / of) as u32;
+        match &mut self.decay {
+            Decay::Cosine => {}
+            Decay::StepCosine { warmup_epochs } => *warmup_epochs = moved(*warmup_epochs),
+            Decay::Steps { at, .. } => at.iter_mut().for_each(|at| *at = moved(*at)),
         }
         self.epochs = epochs;
     }
 
-    /// Factor of the learning rates in `epoch`.
-    pub fn rate(&self, epoch: u64) -> f64 {
+    /// Factor of the learning rates at `step`.
+    pub fn rate(&self, step: u64, steps_per_epoch: u64) -> f64 {
+        let epoch = step / steps_per_epoch;
+        let cosine = |at, end| smog_model::schedule::warmup_cosine(at, end, 0, 1.0, 0.0);
         match &self.decay {
-            Decay::Cosine => {
-                smog_model::schedule::warmup_cosine(epoch, self.epochs.into(), 0, 1.0, 0.0)
+            Decay::Cosine => cosine(epoch, self.epochs.into()),
+            Decay::StepCosine { warmup_epochs } => {
+                let warmup = u64::from(*warmup_epochs) * steps_per_epoch;
+                match step < warmup {
+                    true => step as f64 / warmup as f64,
+                    false => cosine(step, u64::from(self.epochs) * steps_per_epoch),
+                }
             }
             Decay::Steps { at, factor } => {
                 let passed = at.iter().filter(|&&at| u64::from(at) <= epoch).count();
@@ -132,7 +176,17 @@ impl fmt::Display for Protocol {
         }
         match &self.decay {
             Decay::Cosine => f.write_str(", half a cosine to 0")?,
+            Decay::StepCosine { warmup_epochs: 0 } => {
+                f.write_str(", half a cosine to 0 from step to step")?;
+            }
+            Decay::StepCosine { warmup_epochs } => write!(
+                f,
+                ", {warmup_epochs} epochs of warm-up, half a cosine to 0 from step to step"
+            )?,
             Decay::Steps { at, factor } => write!(f, ", times {factor} at epochs {at:?}")?,
+        }
+        if self.label_smoothing > 0.0 {
+            write!(f, ", label smoothing {}", self.label_smoothing)?;
         }
         write!(
             f,
@@ -150,16 +204,27 @@ mod tests {
     #[test]
     fn rates_fall_between_epochs_as_the_scripts_say() {
         let linear = Protocol::swav_linear();
-        assert_eq!((linear.rate(0), linear.rates()), (1.0, (0.0, 0.3)));
-        assert!((linear.rate(50) - 0.5).abs() < 1e-12 && linear.rate(99) > 0.0);
+        assert_eq!((linear.rate(6, 7), linear.rates()), (1.0, (0.0, 0.3)));
+        assert!((linear.rate(350, 7) - 0.5).abs() < 1e-12 && linear.rate(699, 7) > 0.0);
         let tuned = Protocol { batch_size: 64, ..Protocol::swav_finetune(0.01) };
         assert_eq!(tuned.rates(), (0.005, 1.25));
-        let rates = [0, 11, 12, 15, 16, 19].map(|epoch| tuned.rate(epoch));
+        let rates = [0, 11, 12, 15, 16, 19].map(|epoch| tuned.rate(7 * epoch + 6, 7));
         assert_eq!(rates, [1.0, 1.0, 0.2, 0.2, 0.2f64.powi(2), 0.2f64.powi(2)]);
         let mut longer = tuned;
         longer.set_epochs(60);
-        let rates = [35, 36, 47, 48, 59].map(|epoch| longer.rate(epoch));
+        let rates = [35, 36, 47, 48, 59].map(|epoch| longer.rate(7 * epoch, 7));
         assert_eq!(rates, [1.0, 0.2, 0.2, 0.2f64.powi(2), 0.2f64.powi(2)]);
+        let moby = Protocol::moby_linear();
+        assert_eq!(moby.rates(), (0.0, 1.0));
+        let rates = [0, 7, 35, 350].map(|step| moby.rate(step, 7));
+        // The cosine is taken of the whole training, so the line ends where it has begun to fall.
+        let behind = 0.5 * (1.0 + (std::f64::consts::PI * 0.05).cos());
+        for (found, expected) in rates.into_iter().zip([0.0, 0.2, behind, 0.5]) {
+            assert!((found - expected).abs() < 1e-12, "{rates:?}");
+        }
+        let lightly = Protocol::lightly_linear();
+        assert_eq!((lightly.rates(), lightly.rate(0, 7)), ((0.0, 0.1), 1.0));
+        assert!((lightly.rate(315, 7) - 0.5).abs() < 1e-12);
         assert!(Protocol::swav_finetune(1.0).to_string().contains("ours"));
         assert!(!Protocol::swav_finetune(0.1).to_string().contains("ours"));
     }
