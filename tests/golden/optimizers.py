@@ -1,7 +1,8 @@
-"""Eight steps of each optimiser on given gradients, and clipping by the norm of all gradients (torch 2.11)."""
+"""Eight steps of each optimiser on given gradients, and clipping by the norm of all gradients (torch 2.11, lightly 1.6)."""
 
 import numpy as np
 import torch
+from lightly.utils.lars import LARS
 
 from pattern import pattern, write
 
@@ -33,23 +34,6 @@ def with_torch(make):
     return trace
 
 
-def lars(momentum, weight_decay, trust):
-    weights = {name: start(name, shape) for name, shape in SHAPES.items()}
-    velocity = {name: np.zeros(shape) for name, shape in SHAPES.items()}
-    trace = []
-    for step, rate in enumerate(RATES):
-        for name, shape in SHAPES.items():
-            g, w = gradient(name, shape, step), weights[name]
-            w_norm, g_norm = np.sqrt((w * w).sum()), np.sqrt((g * g).sum())
-            if name.endswith("weight") and w_norm > 0 and g_norm > 0:
-                local = trust * w_norm / (g_norm + weight_decay * w_norm + 1e-8)
-                g = local * (g + weight_decay * w)
-            velocity[name] = momentum * velocity[name] + g
-            weights[name] = w - rate * velocity[name]
-        trace.append({name: value.flatten().tolist() for name, value in weights.items()})
-    return trace
-
-
 def groups(decayed, others, weight_decay):
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
@@ -70,6 +54,6 @@ write(
         "clipped": clipped(0.2),
         "sgd": with_torch(lambda d, o: torch.optim.SGD(groups(d, o, 0.01), 1.0, momentum=0.9)),
         "adamw": with_torch(lambda d, o: torch.optim.AdamW(groups(d, o, 0.1), 1.0, betas=(0.8, 0.95), eps=1e-6)),
-        "lars": lars(0.9, 0.01, 0.02),
+        "lars": with_torch(lambda d, o: LARS(groups(d, o, 0.01), 1.0, momentum=0.9, trust_coefficient=0.02)),
     },
 )

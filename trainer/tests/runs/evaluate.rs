@@ -442,6 +442,7 @@ fn what_cannot_be_evaluated_is_said_in_plain_words() {
             1,
             "a batch of 256 is larger than the 60 training samples",
         );
+        refused(&linear, &["--lr", "0.1"], 2, "quick, which chooses the rate itself");
         refused(&["eval", "finetune"], &["--fraction", "0.1"], 2, "such as 1% or 10%");
         refused(&["embed"], &["--out", "/no/such/folder/x.parquet"], 1, "/no/such/folder");
         let other = dir.path().join("other.safetensors");

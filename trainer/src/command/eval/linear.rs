@@ -73,6 +73,10 @@ struct QuickReport<'a> {
 /// Runs the command.
 pub(super) fn run(args: &LinearArgs) -> Result<ExitCode> {
     let stop = StopRequest::on_signals().context("cannot handle signals")?;
+    if args.protocol == Choice::Quick && args.lr.is_some() {
+        let text = "--lr is for another --protocol than quick, which chooses the rate itself\n";
+        clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, text).exit();
+    }
     let mut protocol = match args.protocol {
         Choice::Quick => return run_quick(args, &stop),
         Choice::Swav => Protocol::swav_linear(),
