@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import os
 import statistics
 from pathlib import Path
 
@@ -34,27 +36,36 @@ def check(name: str, value: float, limit: float, unit: str = "", at_least: bool 
     return Row(name, state, value, unit, target if judged else f"({target}, on a GPU)")
 
 
-def events(run: Path, kind: str) -> list[dict]:
-    """The lines of a kind in a run's metrics; a line that a killed run left unfinished is passed over."""
+def json_lines(text: str) -> list[dict]:
+    """The objects of a file or an output that holds one a line; a line that was cut short is passed over."""
     found = []
-    for line in (run / "metrics.jsonl").read_text().splitlines():
+    for line in text.splitlines():
         try:
-            event = json.loads(line)
+            value = json.loads(line)
         except json.JSONDecodeError:
             continue
-        if event.get("event") == kind:
-            found.append(event)
+        if isinstance(value, dict):
+            found.append(value)
     return found
 
 
-def losses(run: Path) -> dict[int, float]:
+def events(run: Path, kind: str, since: str | None = None) -> list[dict]:
+    """The lines of a kind in a run's metrics; `since`: only those behind the last line of that kind."""
+    lines = json_lines((run / "metrics.jsonl").read_text())
+    starts = [number for number, line in enumerate(lines) if line.get("event") == since]
+    if since and not starts:
+        return []
+    return [line for line in lines[starts[-1] if since else 0 :] if line.get("event") == kind]
+
+
+def losses(run: Path, since: str | None = None) -> dict[int, float]:
     """Loss by step; of a step that was done twice, the last."""
-    return {event["step"]: event["loss"] for event in events(run, "step")}
+    return {event["step"]: event["loss"] for event in events(run, "step", since)}
 
 
-def settled(run: Path, key: str, warm_up: int = WARM_UP) -> list[float]:
-    """A figure of all log lines that begin after the warm-up; of the last line where there is none."""
-    lines = events(run, "step")
+def settled(run: Path, key: str, warm_up: int = WARM_UP, kind: str = "step") -> list[float]:
+    """A figure of all lines that begin after the warm-up; of the last line where there is none."""
+    lines = events(run, kind)
     late = [line[key] for before, line in zip([{"step": 0}, *lines], lines) if before["step"] >= warm_up and key in line]
     return late or [line[key] for line in lines[-1:] if key in line]
 
@@ -80,14 +91,18 @@ def text(value: float | str | None) -> str:
     return f"{value:.2e}"
 
 
+def one_line(text: str) -> str:
+    return " / ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
 def table(rows: list[Row]) -> list[str]:
     head = ("check", "result", "value", "target", "note")
     cells = [head] + [
         (row.name, row.state, f"{text(row.value)} {row.unit}".strip(), row.target, row.note) for row in rows
     ]
-    # Notes may be long: nothing is aligned behind them.
+    # Notes may be long, and of several lines: nothing is aligned behind them.
     widths = [max(len(line[column]) for line in cells) for column in range(4)]
-    lines = ["  ".join([*(cell.ljust(width) for cell, width in zip(line, widths)), line[4]]).rstrip() for line in cells]
+    lines = ["  ".join([*(cell.ljust(width) for cell, width in zip(line, widths)), one_line(line[4])]).rstrip() for line in cells]
     return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
 
 
@@ -98,3 +113,42 @@ def summary(rows: list[Row]) -> str:
 
 def exit_code(rows: list[Row]) -> int:
     return 1 if any(row.state == FAILED for row in rows) else 0
+
+
+def finite(value: object) -> object:
+    """The same without numbers that JSON does not know: null stands for them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    return [finite(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+class Journal:
+    """What was found so far: shown and in the file after every row, whatever comes next."""
+
+    def __init__(self, path: Path, facts: dict, sizes: dict) -> None:
+        self.path, self.facts, self.sizes = path, facts, sizes
+        self.rows: list[Row] = []
+        # Seconds of each check.
+        self.seconds: dict[str, float] = {}
+        self.write(complete=False)
+
+    def add(self, row: Row) -> None:
+        self.rows.append(row)
+        value = f"{text(row.value)} {row.unit}".strip()
+        parts = [row.state.ljust(8), row.name, value and f": {value}", row.target and f"  [{row.target}]"]
+        print("".join([parts[0], "  ", *parts[1:], row.note and f"  ({one_line(row.note)})"]), flush=True)
+        self.write(complete=False)
+
+    def end(self, complete: bool = True) -> None:
+        self.write(complete)
+        print("\n" + "\n".join(table(self.rows)) + f"\n\n{summary(self.rows)}", flush=True)
+
+    def write(self, complete: bool) -> None:
+        rows = [dataclasses.asdict(row) for row in self.rows]
+        figures = {"complete": complete, "facts": self.facts, "sizes": self.sizes, "seconds": self.seconds, "rows": rows}
+        # Replaced as a whole: who ends this while it writes leaves the file before.
+        beside = self.path.with_name(f"{self.path.name}.tmp")
+        beside.write_text(json.dumps(finite(figures), indent=2, allow_nan=False) + "\n")
+        os.replace(beside, self.path)
