@@ -5,7 +5,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 
 .PHONY: help setup build demo test test-interop loom sanitize soak lint fmt clippy docs deny bench bench-peers
-.PHONY: bench-step bench-kmeans bench-learning gpu-check
+.PHONY: bench-step bench-kmeans bench-learning gpu-check gpu-bundle
 .PHONY: fuzz sanitize-decoders clean-cache
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make bench-learning CIFAR10=DIR  what is learnt in the same time, beside lightly"
 	@echo "make bench-kmeans  measure the reset's k-means beside scikit-learn's, and what groups cost"
 	@echo "make gpu-check     on a machine with a GPU: checks and measures; ARGS=\"--device cpu\" rehearses it (docs/GPU.md)"
+	@echo "make gpu-bundle    programs and gpu-check in one archive of 15 MB, to be carried to such a machine"
 	@echo "make setup         only the set-up: build tools, libtorch, cargo's settings"
 	@echo "make clean-cache   remove what set-up put into the cache"
 
@@ -113,9 +114,12 @@ bench-learning:
 bench-kmeans: setup
 	@$(PYTHON) -B benches/kmeans/bench_kmeans.py $(ARGS)
 
-# Where the programs were carried to, scripts/gpu-check --bin FOLDER needs no build.
+# Where the programs were carried to, scripts/gpu-check --bin FOLDER (or the archive of gpu-bundle) needs no build.
 gpu-check: build
 	@scripts/gpu-check $(ARGS)
+
+gpu-bundle: build
+	@scripts/gpu-bundle $(ARGS)
 
 clean-cache:
 	@scripts/setup clean

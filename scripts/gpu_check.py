@@ -76,6 +76,16 @@ def run_checks(machine: Machine, sizes: checks.Sizes, given: Path | None, work: 
         attempt(name, check(machine, sizes, data, work), journal)
 
 
+def device(machine: Machine) -> str:
+    """What the trainer computes on."""
+    asked = machine.call("smog-trainer", "devices", "--json", "--device", machine.device)
+    try:
+        return json.loads(asked.stdout)["device"]
+    except (ValueError, KeyError, TypeError):
+        said = f"smog-trainer devices names no device: {asked.stdout!r}"
+        raise Broken(said, asked.stdout, f"{said}\n{asked.stderr}") from None
+
+
 def no_device(machine: Machine, error: Broken, journal: Journal) -> int:
     """The trainer does not get the device. That is no failure only where there is none."""
     if machine.device != "cpu" and not (found := gpu_machine.gpus()):
@@ -102,8 +112,7 @@ def check(given: argparse.Namespace, work: Path) -> int:
         return 2
     try:
         try:
-            asked = machine.call("smog-trainer", "devices", "--json", "--device", given.device)
-            known["device"] = json.loads(asked.stdout)["device"]
+            known["device"] = device(machine)
         except Broken as error:
             return no_device(machine, error, journal)
         for name, value in known.items():
