@@ -56,6 +56,13 @@ Tensors gradients(const Tensors &weights) {
   return all;
 }
 
+// One step of SGD. libtorch refuses buffers that it would not use: without momentum they stay as they are.
+void sgd(const Tensors &own, const Tensors &directions, Tensor *const *momenta, int64_t count, double decay,
+         double share, double lr) {
+  const Tensors buffers = share > 0 ? list(momenta, count) : Tensors();
+  at::_fused_sgd_(own, directions, buffers, decay, share, lr, 0.0, false, false, false);
+}
+
 Tensor norm_of_each(const Tensors &tensors) { return at::stack(at::_foreach_norm(tensors, 2)); }
 
 } // namespace
@@ -70,7 +77,7 @@ char *smog_fused_sgd(Tensor *const *weights, Tensor *const *momenta, int64_t cou
   return guarded([&] {
     c10::NoGradGuard no_grad;
     Tensors own = list(weights, count);
-    at::_fused_sgd_(own, gradients(own), list(momenta, count), decay, share, lr, 0.0, false, false, false);
+    sgd(own, gradients(own), momenta, count, decay, share, lr);
   });
 }
 
@@ -105,7 +112,7 @@ char *smog_lars(Tensor *const *weights, Tensor *const *momenta, int64_t count, d
     const Tensor decays = at::where(usable, scale * decay, at::zeros_like(scale));
     Tensors scaled = at::_foreach_mul(raw, factors.unbind());
     at::_foreach_add_(scaled, at::_foreach_mul(own, decays.unbind()));
-    at::_fused_sgd_(own, scaled, list(momenta, count), 0.0, share, lr, 0.0, false, false, false);
+    sgd(own, scaled, momenta, count, 0.0, share, lr);
   });
 }
 

@@ -84,6 +84,36 @@ fn eight_steps_are_those_of_the_reference() {
     }
 }
 
+/// Zero is within the range of the setting; libtorch's fused step wants no buffers then.
+#[test]
+fn without_momentum_a_step_is_one_along_the_gradient() {
+    let sgd = SgdConfig { momentum: 0.0, weight_decay: 0.0, ..SgdConfig::default() };
+    let parameters = parameters();
+    let mut optimizer = Optimizer::new(&OptimizerConfig::Sgd(sgd), &parameters).unwrap();
+    for number in 0..2 {
+        let expected: Vec<Tensor> = (parameters.iter())
+            .map(|one| {
+                let name = format!("{} gradient {number}", one.name);
+                one.tensor.detach() - pattern(&name, &one.tensor.size()) * (0.3 * 0.5)
+            })
+            .collect();
+        step(&mut optimizer, &parameters, number, 0.5);
+        for (one, expected) in parameters.iter().zip(expected) {
+            assert!(one.tensor.detach().allclose(&expected, 1e-5, 1e-6, false), "{}", one.name);
+        }
+    }
+
+    let lars = LarsConfig { momentum: 0.0, ..LarsConfig::default() };
+    let parameters = self::parameters();
+    let before = parameters[0].tensor.detach().copy();
+    let mut optimizer = Optimizer::new(&OptimizerConfig::Lars(lars), &parameters).unwrap();
+    step(&mut optimizer, &parameters, 0, 1.0);
+    let moved: Tensor = parameters[0].tensor.detach() - &before;
+    let share = (moved.norm() / before.norm()).double_value(&[]);
+    // Such is the rule: as long as the weights times the coefficient, but for the decay.
+    assert!((share / LarsConfig::default().trust_coefficient - 1.0).abs() < 1e-2, "{share}");
+}
+
 #[test]
 fn a_saved_optimizer_goes_on_as_if_it_had_not_stopped() {
     for config in configs() {
