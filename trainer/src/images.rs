@@ -57,14 +57,10 @@ impl Normalizer {
         self.planes(&bytes.view([rows as i64, side, side, 3]))
     }
 
-    /// The same of bytes `[rows, side, side, 3]` that are on the device.
+    /// The same of bytes `[rows, side, side, 3]` that are on the device. Memory keeps its order, with the channels of a
+    /// pixel side by side, as convolutions want it.
     pub(crate) fn planes(&self, bytes: &Tensor) -> Tensor {
-        bytes
-            .permute([0, 3, 1, 2])
-            .to_kind(Kind::Float)
-            .g_mul_(&self.scale)
-            .g_add_(&self.shift)
-            .contiguous()
+        bytes.permute([0, 3, 1, 2]).to_kind(Kind::Float).g_mul_(&self.scale).g_add_(&self.shift)
     }
 }
 
@@ -79,6 +75,7 @@ mod tests {
         pixels[3 * 5..3 * 5 + 3].copy_from_slice(&[255, 128, 7]);
         let tensor = normalizer.normalize(&pixels, 2, 4);
         assert_eq!(tensor.size(), [2, 3, 4, 4]);
+        assert!(tensor.permute([0, 2, 3, 1]).is_contiguous(), "in the order of the bytes");
         for (channel, byte) in [255.0, 128.0, 7.0].into_iter().enumerate() {
             let expected = (byte / 255.0 - f64::from(MEAN[channel])) / f64::from(STD[channel]);
             let found = tensor.double_value(&[0, channel as i64, 1, 1]);

@@ -36,6 +36,7 @@ mod gpu_load;
 pub mod images;
 mod initial;
 pub mod metrics;
+mod pace;
 mod precision;
 pub mod progress;
 mod renderer;

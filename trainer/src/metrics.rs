@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use smog_model::{GroupFigures, ResetReport};
+use smog_pipeline::runtime::TRAINER;
 use smog_pipeline::runtime::metrics::StreamMetrics;
 
 use crate::eval::knn::KnnResult;
@@ -185,21 +186,30 @@ pub struct SummaryFigures {
     pub slowest_stage: &'static str,
     /// Share of the time in which they were busy.
     pub slowest_stage_busy_ratio: f64,
+    /// Mean number of batches that were ready for the trainer.
+    pub ready_batches_mean: f64,
+    /// Most that can be.
+    pub ready_batches_capacity: u32,
+    /// What the driver counted, means since the sitting began.
+    #[serde(flatten)]
+    pub gpu: GpuFigures,
 }
 
 impl SummaryFigures {
-    /// The figures of a sitting that trained for `seconds`, in which a GPU waited for `device_wait`; `None` where it
-    /// took no batch.
+    /// The figures of a sitting that trained for `seconds`, in which a GPU waited for `device_wait`, and its driver counted
+    /// `gpu`; `None` where it took no batch.
     pub fn new(
         step: u64,
         seconds: f64,
         data_mode: DataMode,
         device_wait: Option<Duration>,
+        gpu: Option<GpuFigures>,
         stream: &StreamMetrics,
     ) -> Option<Self> {
         let slowest = stream.bottleneck(seconds).filter(|_| stream.batches_total > 0)?;
         let waited = stream.data_wait_seconds_total;
         let device_wait = device_wait.map(|time| time.as_secs_f64());
+        let ready = stream.queue(TRAINER);
         Some(Self {
             step,
             trained_seconds: seconds,
@@ -210,6 +220,9 @@ impl SummaryFigures {
             device_wait_ratio: device_wait.map(|waited| waited / seconds),
             slowest_stage: slowest.stage,
             slowest_stage_busy_ratio: slowest.busy_ratio,
+            ready_batches_mean: ready.map_or(0.0, |queue| queue.mean_depth),
+            ready_batches_capacity: ready.map_or(0, |queue| queue.capacity),
+            gpu: gpu.unwrap_or_default(),
         })
     }
 }
@@ -232,7 +245,16 @@ impl std::fmt::Display for SummaryFigures {
             percent(ratio),
             self.slowest_stage,
             percent(self.slowest_stage_busy_ratio),
-        )
+        )?;
+        if self.device_wait_ratio.is_none() {
+            return Ok(());
+        }
+        let (ready, most) = (self.ready_batches_mean, self.ready_batches_capacity);
+        write!(f, "; {ready:.1} of at most {most} batches were ready")?;
+        match self.gpu.to_string() {
+            text if text.is_empty() => Ok(()),
+            text => write!(f, "; {text}"),
+        }
     }
 }
 
@@ -270,24 +292,37 @@ impl MetricsFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use smog_pipeline::runtime::metrics::QueueMetrics;
 
     #[test]
     fn the_summary_names_who_waited() {
         let stream = StreamMetrics {
             batches_total: 10,
             data_wait_seconds_total: 0.5,
+            queues: vec![QueueMetrics {
+                stage: TRAINER,
+                capacity: 4,
+                mean_depth: 2.5,
+                ..QueueMetrics::default()
+            }],
             ..StreamMetrics::default()
         };
-        let text =
-            |mode, wait| SummaryFigures::new(10, 10.0, mode, wait, &stream).unwrap().to_string();
+        let text = |mode, wait, gpu| {
+            SummaryFigures::new(10, 10.0, mode, wait, gpu, &stream).unwrap().to_string()
+        };
         assert_eq!(
-            text(DataMode::Stream, None),
+            text(DataMode::Stream, None, None),
             "the trainer waited for data 5.0 % of the time; the slowest stage is trainer (95 % busy)"
         );
-        let gpu = text(DataMode::Stream, Some(Duration::from_millis(20)));
-        assert!(gpu.starts_with("the GPU waited for data 0.2 % of the time"), "{gpu}");
-        assert!(text(DataMode::Resident, None).contains("one resident batch"));
+        let counted = GpuFigures { gpu_sm_percent: Some(91.2), ..GpuFigures::default() };
+        let gpu = text(DataMode::Stream, Some(Duration::from_millis(20)), Some(counted));
+        assert_eq!(
+            gpu,
+            "the GPU waited for data 0.2 % of the time; the slowest stage is trainer (95 % busy); 2.5 of at most 4 batches \
+             were ready; SM 91 %"
+        );
+        assert!(text(DataMode::Resident, None, None).contains("one resident batch"));
         let none = StreamMetrics::default();
-        assert!(SummaryFigures::new(0, 1.0, DataMode::Stream, None, &none).is_none());
+        assert!(SummaryFigures::new(0, 1.0, DataMode::Stream, None, None, &none).is_none());
     }
 }

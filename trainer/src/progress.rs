@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use smog_pipeline::shard::{Refused, ShardProgress};
 
-use crate::metrics::StepFigures;
+use crate::metrics::{GpuFigures, StepFigures};
 use crate::timetable::Timetable;
 
 /// Time between two lines where there is no terminal.
@@ -58,13 +58,19 @@ impl Progress {
     }
 
     /// The state after a stretch of steps.
-    pub fn step(&mut self, figures: &StepFigures, timetable: &Timetable, num_groups: i64) {
+    pub fn step(
+        &mut self,
+        figures: &StepFigures,
+        gpu: Option<&GpuFigures>,
+        timetable: &Timetable,
+        num_groups: i64,
+    ) {
         let seen = figures.step_seconds;
         let mean = self.step_seconds.map_or(seen, |mean| 0.8 * mean + 0.2 * seen);
         self.step_seconds = Some(mean);
         let left = self.total_steps.saturating_sub(figures.step);
-        let line =
-            line(figures, timetable, num_groups, Duration::from_secs_f64(mean * left as f64));
+        let left_time = Duration::from_secs_f64(mean * left as f64);
+        let line = line(figures, gpu, timetable, num_groups, left_time);
         if let Some(bar) = &self.bar {
             bar.set_position(figures.step);
             bar.set_message(line);
@@ -85,13 +91,21 @@ impl Progress {
     }
 }
 
-fn line(figures: &StepFigures, timetable: &Timetable, num_groups: i64, left: Duration) -> String {
+fn line(
+    figures: &StepFigures,
+    gpu: Option<&GpuFigures>,
+    timetable: &Timetable,
+    num_groups: i64,
+    left: Duration,
+) -> String {
+    let gpu = gpu.map(ToString::to_string).filter(|text| !text.is_empty());
+    let gpu = gpu.map(|text| format!("{text}  ")).unwrap_or_default();
     let scale = timetable.scale;
     let epochs = scale.total_steps as f64 / scale.steps_per_epoch as f64;
     let decimals = if epochs.fract() == 0.0 { 0 } else { 2 };
     format!(
         "epoch {:.2}/{epochs:.decimals$}  step {}/{}  loss {:.3} (chance ln K = {:.3})  {:.0} images/s  data wait {:.0} %  \
-         groups {:.0}/{num_groups}  lr {:.4}  {} left",
+         {gpu}groups {:.0}/{num_groups}  lr {:.4}  {} left",
         figures.epoch,
         figures.step,
         scale.total_steps,

@@ -26,6 +26,7 @@ use crate::gpu_load::GpuLoad;
 use crate::images::Normalizer;
 use crate::initial;
 use crate::metrics::{Event, MetricsFile, RunFigures};
+use crate::pace::Pace;
 use crate::precision;
 use crate::progress::Progress;
 use crate::renderer::{Made, make_renderer};
@@ -76,6 +77,7 @@ pub struct Session {
     pub(crate) memory: Option<FeatureMemory>,
     pub(crate) normalizer: Normalizer,
     pub(crate) transfer: Transfer,
+    pub(crate) pace: Pace,
     /// The views of every step, in a run on one batch.
     pub(crate) resident: Option<Vec<Tensor>>,
     pub(crate) position: Position,
@@ -151,14 +153,15 @@ impl Session {
             BatchShape { rows: config.run.batch_size, view_sizes: config.augment.view_sizes() };
         let transfer = guard(|| match &cuda {
             Some(_) => Transfer::of_device(device),
-            None => Transfer::new(device, &shape, num_slots),
+            None => Transfer::new(device, &shape, num_slots)
+                .making(precision::of_views(config.run.precision, device)),
         })?;
         let mut model = SmogModel::new(&config.model, config.run.seed, device)?;
         let init = match &checkpoint {
             None => initial::load(&mut model, &config, opened.as_ref())?,
             Some(_) => None,
         };
-        if let Some(advice) = precision::advice(config.run.precision, device) {
+        if let Some(advice) = precision::advice(config.run.precision, config.run.tf32, device) {
             tracing::warn!("{advice}");
         }
         model.set_precision(config.run.precision);
@@ -222,6 +225,7 @@ impl Session {
             cuda,
             normalizer: Normalizer::new(device).map_err(TrainError::eval)?,
             transfer,
+            pace: Pace::new(device),
             resident: None,
             line: None,
             keys: RecentKeys::default(),

@@ -227,12 +227,6 @@ impl Timetable {
     pub fn is_due(every: Option<u64>, steps_done: u64) -> bool {
         every.is_some_and(|every| steps_done.is_multiple_of(every))
     }
-
-    /// Whether `steps_done` is the end of an epoch, and of which, counted from 1.
-    pub fn epoch_ended(&self, steps_done: u64) -> Option<u64> {
-        let per_epoch = self.scale.steps_per_epoch;
-        (steps_done > 0 && steps_done.is_multiple_of(per_epoch)).then(|| steps_done / per_epoch)
-    }
 }
 
 /// Projections of each sample that a step puts into the memory.

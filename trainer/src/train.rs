@@ -2,8 +2,8 @@
 //!
 //! A step does, in this order (method.md 1.3): batch, forward of all views, loss, backward, optimiser, groups,
 //! feature memory, then either the moving average of the momentum branch or, when it is due, the reset of the
-//! groups. Nothing in it waits for the device except a checkpoint, an evaluation, a reset of the groups and, on a CPU, the
-//! check of the loss; lines of the log are read from the device when they have arrived (`train/report.rs`).
+//! groups. Nothing in it waits for the device except a checkpoint, an evaluation, a reset of the groups, the bound on how
+//! far the host runs ahead (`pace.rs`) and, on a CPU, the check of the loss; lines of the log are read from the device when they have arrived (`train/report.rs`).
 
 mod report;
 
@@ -64,7 +64,7 @@ impl Session {
         if self.position.step == 0 {
             self.evaluate()?;
         }
-        let mut window = self.window();
+        let mut window = self.window()?;
         let mut sitting = Instant::now();
         let trained_before = self.position.trained_seconds;
         while self.position.step < total {
@@ -92,7 +92,7 @@ impl Session {
                 (Timetable::is_due(self.timetable.knn_every, done) || is_last) && !is_stopping;
             let save =
                 Timetable::is_due(self.timetable.checkpoint_every, done) || is_last || is_stopping;
-            if save || knn || self.timetable.epoch_ended(done).is_some() {
+            if save || knn {
                 // A state that is kept or looked at is one whose losses were all looked at.
                 self.check_losses(&window)?;
                 self.position.trained_seconds += sitting.elapsed().as_secs_f64();
@@ -103,7 +103,7 @@ impl Session {
                     self.evaluate()?;
                 }
                 // Neither belongs to the rate of the steps.
-                (sitting, window) = (Instant::now(), self.window());
+                (sitting, window) = (Instant::now(), self.window()?);
             }
             if is_stopping && !is_last {
                 return self.end(Outcome::Interrupted, trained_before);
@@ -114,6 +114,7 @@ impl Session {
 
     /// The next batch, and the time that it took to come. None where every step is done on a batch that is on the device.
     fn take_batch(&mut self, window: &mut Window) -> Result<Option<HostBatch>, TrainError> {
+        guard(|| self.pace.wait())?;
         if self.resident.is_some() {
             return Ok(None);
         }
@@ -201,6 +202,7 @@ impl Session {
                 }
                 _ => self.model.update_momentum(self.timetable.momentum(step)),
             }
+            self.pace.mark();
             Ok(Some(StepReport { loss, groups: output.group_stats, reset }))
         })?;
         match report {

@@ -7,9 +7,9 @@
 //!
 //! Landings are made once. The copy of a batch waits, on the device, until the bytes that lay in its landing were
 //! read; the trainer's stream waits, on the device, for the copy. So the copy of the next batch goes on beside the step
-//! of this one. The host waits in one place: before it takes a batch while as many leases are out as there are landings,
-//! which also keeps it from running ahead of the device without end. On the CPU every part is done when its call returns,
-//! and the same code is a plain copy.
+//! of this one. The host waits in one place: before it takes a batch while as many leases are out as there are landings.
+//! The bound on its lead (`pace.rs`) comes before that, and mostly leaves nothing to wait for. On the CPU every part is
+//! done when its call returns, and the same code is a plain copy.
 //!
 //! Views that the renderer on the GPU made are there already. They are used where they lie; their slot is given back when
 //! the next batch is asked for, behind all that the step has queued.
@@ -46,6 +46,8 @@ pub(crate) struct Transfer {
     copies: Stream,
     landings: Vec<Landing>,
     next: usize,
+    /// What the views are made in.
+    kind: Kind,
     /// Batches whose bytes may still be read, oldest first, with their landing.
     held: VecDeque<(HostBatch, usize)>,
     /// Whether the views are made on the device. There are no landings then.
@@ -76,6 +78,12 @@ impl Transfer {
         Self::with_landings(device, shape, num_landings)
     }
 
+    /// Makes the views in this kind instead of f32, for networks that begin by casting them to it: once for all of them.
+    pub(crate) fn making(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     fn with_landings(device: Device, shape: &BatchShape, num_landings: usize) -> Self {
         let rows = i64::from(shape.rows);
         let landing = || Landing {
@@ -96,6 +104,7 @@ impl Transfer {
             copies: Stream::side(device),
             landings,
             next: 0,
+            kind: Kind::Float,
             held: VecDeque::new(),
             made_there: false,
             there: None,
@@ -131,8 +140,8 @@ impl Transfer {
         self.held.drain(..num_done);
     }
 
-    /// Queues the copy of the batch and what makes views of it: `[B, 3, H, W]` each, normalised, f32 or what they were
-    /// made in on the device. Valid until [`Transfer::make_room`] is called.
+    /// Queues the copy of the batch and what makes views of it: `[B, 3, H, W]` each, normalised, f32 or what
+    /// [`Transfer::making`] said, or what they were made in on the device. Valid until [`Transfer::make_room`] is called.
     ///
     /// # Errors
     /// As [`Transfer::make_room`].
@@ -160,7 +169,9 @@ impl Transfer {
         landing.copied.record(self.copies);
         trainer.wait(&landing.copied);
         self.data_wait.end();
-        let views = landing.views.iter().map(|bytes| normalizer.planes(bytes)).collect();
+        let views = (landing.views.iter())
+            .map(|bytes| normalizer.planes(bytes).to_kind(self.kind))
+            .collect();
         landing.used.record(trainer);
         self.held.push_back((batch, self.next));
         self.next = (self.next + 1) % self.landings.len();

@@ -121,13 +121,3 @@ fn a_reset_comes_early_once_then_at_its_interval_and_waits_for_features() {
     assert!(!table.reset_due(10, 0, 39), "fewer features than groups");
     assert!(table.reset_due(12, 0, 40));
 }
-
-#[test]
-fn an_epoch_ends_at_its_last_step_only() {
-    let table = Timetable::new(&with(&[]), 640).unwrap();
-    assert_eq!(table.scale.steps_per_epoch, 10);
-    assert_eq!(
-        [0, 9, 10, 11, 20].map(|step| table.epoch_ended(step)),
-        [None, None, Some(1), None, Some(2)]
-    );
-}

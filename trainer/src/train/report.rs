@@ -5,9 +5,9 @@
 //! finite number lags, too, and misses none: a checkpoint, an evaluation and the end of a run wait for it.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use smog_model::device::Readback;
+use smog_model::device::{self, Readback, Stream};
 use smog_model::{GroupFigures, GroupStats, ResetReport, guard};
 use smog_pipeline::sample::SampleKey;
 use tch::{Kind, Tensor};
@@ -17,12 +17,14 @@ use crate::checkpoint::Store;
 use crate::collapse::Warning;
 use crate::data_wait::Waited;
 use crate::error::TrainError;
+use crate::gpu_load::GpuLoad;
 use crate::metrics::{Event, StepFigures, SummaryFigures};
 use crate::session::Session;
 
 /// The steps since the last log line.
 pub(super) struct Window {
-    start: Instant,
+    /// On the device's clock. The host's would stop when a line is queued, some steps before the device has done them.
+    start: device::Event,
     pub(super) waited: Duration,
     /// What the device had waited at its start, as far as it was known.
     device_waited: Waited,
@@ -38,7 +40,8 @@ pub(crate) struct Line {
     num_steps: usize,
     /// Steps done at its end.
     step: u64,
-    seconds: f64,
+    /// The device's work of its steps.
+    time: [device::Event; 2],
     waited: Duration,
     device_wait_seconds: Option<f64>,
 }
@@ -74,13 +77,22 @@ impl RecentKeys {
 
 impl Session {
     /// A window that begins now.
-    pub(super) fn window(&mut self) -> Window {
-        Window {
-            start: Instant::now(),
+    pub(super) fn window(&mut self) -> Result<Window, TrainError> {
+        Ok(Window {
+            start: self.mark()?,
             waited: Duration::ZERO,
             device_waited: self.device_waited(),
             losses: Vec::new(),
-        }
+        })
+    }
+
+    /// A point in the device's time, behind what is queued.
+    fn mark(&self) -> Result<device::Event, TrainError> {
+        Ok(guard(|| {
+            let mut mark = device::Event::timed(self.device);
+            mark.record(Stream::current(self.device));
+            mark
+        })?)
     }
 
     fn device_waited(&mut self) -> Waited {
@@ -95,20 +107,22 @@ impl Session {
         groups: &GroupStats,
     ) -> Result<(), TrainError> {
         self.read_line(true)?;
+        // Figures of this line are computed in the next window's time, so that windows leave no gap.
+        let end = self.mark()?;
+        let next = self.window()?;
         let values = guard(|| {
             let losses = Tensor::stack(&window.losses, 0).to_kind(Kind::Double);
             let norm = self.optimizer.gradient_norm(self.model.parameters());
             let norm = norm.to_kind(Kind::Double).view(1);
             Readback::begin(&Tensor::cat(&[losses, norm, groups.figures()], 0))
         })?;
-        let next = self.window();
         let device_wait = next.device_waited.since(window.device_waited);
         let window = std::mem::replace(window, next);
         self.line = Some(Line {
             values,
             num_steps: window.losses.len(),
             step: self.position.step,
-            seconds: window.start.elapsed().as_secs_f64(),
+            time: [window.start, end],
             waited: window.waited,
             device_wait_seconds: device_wait.mean_seconds().filter(|_| self.device.is_cuda()),
         });
@@ -122,11 +136,15 @@ impl Session {
             None => false,
         };
         let Some(line) = self.line.take_if(|_| arrived) else { return Ok(()) };
-        let values = guard(|| line.values.read())?;
+        // Both marks lie before what is read.
+        let (values, seconds) = guard(|| {
+            let [start, end] = &line.time;
+            (line.values.read(), start.until(end).as_secs_f64())
+        })?;
         let (losses, rest) = values.split_at(line.num_steps);
         let Some((&gradient_norm, groups)) = rest.split_first() else { return Ok(()) };
         let Ok(groups) = groups.try_into() else { return Ok(()) };
-        let (step, seconds, num_steps) = (line.step, line.seconds, line.num_steps as f64);
+        let (step, num_steps) = (line.step, line.num_steps as f64);
         let step_seconds = seconds / num_steps;
         let loss = losses.last().copied().unwrap_or(f64::NAN);
         self.position.last_loss = Some(loss);
@@ -149,8 +167,8 @@ impl Session {
         };
         self.write(&Event::Step(&figures))?;
         self.write(&Event::Stream { step, metrics: &self.stream.metrics() })?;
-        if let Some(load) = &mut self.gpu_load {
-            let figures = load.read();
+        let gpu = self.gpu_load.as_mut().map(GpuLoad::read);
+        if let Some(figures) = gpu {
             self.write(&Event::Gpu { step, figures })?;
         }
         for warning in self.collapse.line(&figures.groups) {
@@ -158,7 +176,8 @@ impl Session {
             let Warning { figure, value, limit, .. } = warning;
             self.write(&Event::Collapse { step, figure, value, limit })?;
         }
-        self.progress.step(&figures, &self.timetable, self.config.model.groups.count);
+        let num_groups = self.config.model.groups.count;
+        self.progress.step(&figures, gpu.as_ref(), &self.timetable, num_groups);
         self.judge(step - losses.len() as u64, losses)
     }
 
@@ -229,6 +248,7 @@ impl Session {
             seconds,
             self.config.run.data_mode,
             self.device.is_cuda().then_some(waited.time),
+            self.gpu_load.as_ref().map(GpuLoad::since_start),
             &self.stream.metrics(),
         );
         if let Some(figures) = figures {
@@ -278,7 +298,7 @@ mod tests {
             session.keys.note(step, &keys(step as u32));
         }
         session.position.step = 6;
-        let mut window = session.window();
+        let mut window = session.window().unwrap();
         window.losses = [1.0, 2.0].map(Tensor::from).into();
         session.check_losses(&window).unwrap();
         window.losses = [1.0, 2.0, f64::NAN, f64::INFINITY].map(Tensor::from).into();

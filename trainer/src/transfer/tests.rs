@@ -71,6 +71,19 @@ fn views_of_one_step_are_no_views_of_the_memory_that_the_next_one_lands_in() {
 }
 
 #[test]
+fn views_in_bfloat16_are_those_in_f32_rounded_once_and_lie_in_the_same_order() {
+    let normalizer = Normalizer::new(Device::Cpu).unwrap();
+    let mut half = Transfer::with_landings(Device::Cpu, &shape(), 1).making(Kind::BFloat16);
+    let (mut plain, mut stream) = (stream(2), stream(2));
+    let views = half.views(next(&mut stream), &normalizer).unwrap();
+    let batch = next(&mut plain);
+    for (number, view) in views.iter().enumerate() {
+        assert_eq!(view, &normalizer.view(&batch, number).to_kind(Kind::BFloat16));
+        assert!(view.permute([0, 2, 3, 1]).is_contiguous(), "view {number}");
+    }
+}
+
+#[test]
 fn a_stream_of_few_slots_is_never_held_up_by_landings() {
     for (num_slots, expected) in [(2, 1), (3, 1), (9, 1)] {
         let transfer = Transfer::new(Device::Cpu, &shape(), num_slots);

@@ -60,6 +60,23 @@ impl Gpu {
         Ok(Self { context })
     }
 
+    /// Where the device sits on the PCI bus, as `0000:3B:00.0`. CUDA numbers the fastest device first and NVML goes by the
+    /// bus, so a number means different devices to them; this does not.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn bus(&self) -> Result<String, CudaError> {
+        let mut text = [0u8; 32];
+        // SAFETY: the driver is open, and writes at most as many bytes as it is told, with a zero at their end.
+        unsafe {
+            let (start, length) = (text.as_mut_ptr().cast(), text.len() as std::ffi::c_int);
+            sys::cuDeviceGetPCIBusId(start, length, self.context.cu_device()).result()
+        }
+        .map_err(failed("cuDeviceGetPCIBusId"))?;
+        let text = std::ffi::CStr::from_bytes_until_nul(&text).unwrap_or_default();
+        Ok(text.to_string_lossy().into_owned())
+    }
+
     /// The context, for those who call the driver themselves.
     pub fn context(&self) -> &Arc<CudaContext> {
         &self.context
