@@ -98,8 +98,7 @@ fn line(
     num_groups: i64,
     left: Duration,
 ) -> String {
-    let gpu = gpu.map(ToString::to_string).filter(|text| !text.is_empty());
-    let gpu = gpu.map(|text| format!("{text}  ")).unwrap_or_default();
+    let gpu = load(gpu);
     let scale = timetable.scale;
     let epochs = scale.total_steps as f64 / scale.steps_per_epoch as f64;
     let decimals = if epochs.fract() == 0.0 { 0 } else { 2 };
@@ -118,6 +117,12 @@ fn line(
         figures.lr,
         HumanDuration(left),
     )
+}
+
+/// What a driver counted, as a part of the line; nothing where it counts nothing.
+fn load(gpu: Option<&GpuFigures>) -> String {
+    let text = gpu.map(ToString::to_string).unwrap_or_default();
+    if text.is_empty() { text } else { format!("{text}  ") }
 }
 
 /// Progress of an evaluation: a line every few seconds, so that a long one does not look like a hang.
@@ -198,4 +203,17 @@ impl ShardProgress for ShardingProgress {
 #[expect(clippy::print_stderr, reason = "progress is for the person who waits")]
 fn say(line: &str) {
     eprintln!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_is_a_part_of_the_line_where_its_driver_counts() {
+        let counted = GpuFigures { gpu_sm_percent: Some(87.0), ..GpuFigures::default() };
+        assert_eq!(load(Some(&counted)), "SM 87 %  ");
+        assert_eq!(load(Some(&GpuFigures::default())), "");
+        assert_eq!(load(None), "");
+    }
 }
