@@ -32,7 +32,7 @@ use crate::renderer::{Made, make_renderer};
 use crate::settings::{DataMode, RunConfig};
 use crate::threads::ThreadBudget;
 use crate::timetable::Timetable;
-use crate::train::{Line, RecentKeys};
+use crate::train::{Kept, Line, RecentKeys};
 use crate::transfer::Transfer;
 
 /// File name of the metrics within a run folder.
@@ -81,6 +81,8 @@ pub struct Session {
     pub(crate) position: Position,
     pub(crate) folder: RunFolder,
     pub(crate) store: Store,
+    /// Which of its checkpoints are good.
+    pub(crate) kept: Kept,
     pub(crate) metrics: MetricsFile,
     pub(crate) progress: Progress,
     /// Only where the views are made on the GPU.
@@ -227,6 +229,7 @@ impl Session {
             keys: RecentKeys::default(),
             collapse: CollapseWatch::new(config.model.groups.count, config.model.dim),
             store: folder.checkpoints(config.run.keep_checkpoints),
+            kept: Kept::resumed(checkpoint.as_ref().map(|found| found.state.step)),
             config,
             options,
             timetable,

@@ -12,11 +12,10 @@ use smog_model::{GroupFigures, GroupStats, ResetReport, guard};
 use smog_pipeline::sample::SampleKey;
 use tch::{Kind, Tensor};
 
-use super::{Outcome, write_state};
-use crate::checkpoint::Store;
+use super::Outcome;
 use crate::collapse::Warning;
 use crate::data_wait::Waited;
-use crate::error::TrainError;
+use crate::error::{Broken, TrainError};
 use crate::metrics::{Event, StepFigures, SummaryFigures};
 use crate::session::Session;
 
@@ -66,7 +65,7 @@ impl RecentKeys {
     }
 
     /// What was shown in this step.
-    fn of(&self, step: u64) -> &[SampleKey] {
+    pub(super) fn of(&self, step: u64) -> &[SampleKey] {
         let known = self.steps.iter().rev().find(|(first, _)| *first <= step);
         known.map_or(&[], |(_, keys)| keys)
     }
@@ -176,13 +175,15 @@ impl Session {
 
     /// Ends the run where one of these losses, of the steps from `first` on, is not a finite number.
     fn judge(&mut self, first: u64, losses: &[f64]) -> Result<(), TrainError> {
-        match losses.iter().position(|loss| !loss.is_finite()) {
-            Some(number) => Err(self.diverged(first + number as u64)?),
-            None => {
-                self.keys.checked((first + losses.len() as u64).saturating_sub(1));
-                Ok(())
-            }
+        let finite = losses.iter().take_while(|loss| loss.is_finite()).count();
+        let step = first + finite as u64;
+        if finite == losses.len() {
+            return self.proven(step);
         }
+        if finite > 0 {
+            self.proven(step)?;
+        }
+        Err(self.diverged(step, Broken::Loss)?)
     }
 
     pub(super) fn report_reset(
@@ -202,18 +203,6 @@ impl Session {
             report.largest,
         ));
         self.write(&Event::Reset { step, report, reset_seconds: took.as_secs_f64() })
-    }
-
-    /// Keeps the state of a run that cannot go on, for a look, outside the checkpoints: nothing resumes there.
-    pub(super) fn diverged(&mut self, step: u64) -> Result<TrainError, TrainError> {
-        let store = Store::new(self.folder.path().join("diverged"), 1);
-        let saved = write_state(self, &store)?;
-        let path = saved.join("samples.json");
-        let text = serde_json::to_vec_pretty(self.keys.of(step)).unwrap_or_default();
-        std::fs::write(&path, text).map_err(TrainError::io("write", &path))?;
-        self.write(&Event::Diverged { step: step + 1 })?;
-        let lr = self.timetable.lr(step);
-        Ok(TrainError::Diverged { step: step + 1, seen_after: self.position.step, lr, saved })
     }
 
     /// The last lines. `trained_before` is the time spent in earlier sittings.
