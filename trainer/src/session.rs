@@ -30,6 +30,7 @@ use crate::precision;
 use crate::progress::Progress;
 use crate::renderer::{Made, make_renderer};
 use crate::settings::{DataMode, RunConfig};
+use crate::size_advice;
 use crate::threads::ThreadBudget;
 use crate::timetable::Timetable;
 use crate::train::{Kept, Line, RecentKeys};
@@ -143,6 +144,9 @@ impl Session {
         let start =
             checkpoint.as_ref().map_or(Start::Step(0), |found| Start::State(&found.state.stream));
         if let Ok(Some(advice)) = mixing_advice(&*source, stream.order, stream.batch_size) {
+            tracing::warn!("{advice}");
+        }
+        if let Ok(Some(advice)) = size_advice::advice(&*source, &stream.recipe) {
             tracing::warn!("{advice}");
         }
         let Made { parts, cuda } =

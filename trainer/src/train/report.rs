@@ -152,11 +152,8 @@ impl Session {
             let figures = load.read();
             self.write(&Event::Gpu { step, figures })?;
         }
-        for warning in self.collapse.line(&figures.groups) {
-            tracing::warn!("{warning}");
-            let Warning { figure, value, limit, .. } = warning;
-            self.write(&Event::Collapse { step, figure, value, limit })?;
-        }
+        let warnings = self.collapse.line(&figures.groups);
+        self.warn(step, warnings)?;
         self.progress.step(&figures, &self.timetable, self.config.model.groups.count);
         self.judge(step - losses.len() as u64, losses)
     }
@@ -186,6 +183,15 @@ impl Session {
         Err(self.diverged(step, Broken::Loss)?)
     }
 
+    fn warn(&mut self, step: u64, warnings: Vec<Warning>) -> Result<(), TrainError> {
+        for warning in warnings {
+            tracing::warn!("{warning}");
+            let Warning { figure, value, limit, advice, .. } = warning;
+            self.write(&Event::Collapse { step, figure, value, limit, advice })?;
+        }
+        Ok(())
+    }
+
     pub(super) fn report_reset(
         &mut self,
         step: u64,
@@ -202,7 +208,9 @@ impl Session {
             report.smallest,
             report.largest,
         ));
-        self.write(&Event::Reset { step, report, reset_seconds: took.as_secs_f64() })
+        self.write(&Event::Reset { step, report, reset_seconds: took.as_secs_f64() })?;
+        let warnings = self.collapse.reset(report);
+        self.warn(step, warnings)
     }
 
     /// The last lines. `trained_before` is the time spent in earlier sittings.

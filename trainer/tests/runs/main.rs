@@ -1,6 +1,8 @@
 //! Whole runs: resumed, refused, interrupted, broken. One program, since each test program links libtorch.
 
 #[cfg(test)]
+mod collapse;
+#[cfg(test)]
 mod cuda;
 #[cfg(test)]
 mod diverge;
