@@ -58,7 +58,7 @@ TINY = (
 )  # fmt: skip
 LARGE = (
     "run.batch_size=256", "run.precision=bf16", "model.groups.count=3000", "schedule.warmup=never",
-    "reset.every=never", "stream.num_slots=6", "stream.memory_budget_mib=16384",
+    "reset.every=never", "stream.num_slots=6", "stream.memory_budget_mib=16384", "model.accumulate=off",
 )  # fmt: skip
 # One small network for what compares losses: a CPU has to take the step, too.
 COMPARED = (

@@ -259,6 +259,8 @@ pub struct ScheduleSection {
     pub lr_per_256: f64,
     /// Rise in a straight line to the learning rate.
     pub warmup: Span,
+    /// Learning rate of the first step over the highest one; 0 begins with an equal share of the rise.
+    pub warmup_start: f64,
     /// Last learning rate over the highest one; between them half a cosine.
     pub final_lr_ratio: f64,
     /// Share of the old momentum weights that an update keeps, at step 0.
@@ -272,6 +274,7 @@ impl Default for ScheduleSection {
         Self {
             lr_per_256: 0.12,
             warmup: Span::Percent(5.0),
+            warmup_start: 0.0,
             final_lr_ratio: 0.001,
             momentum_start: 0.99,
             momentum_rises: true,
