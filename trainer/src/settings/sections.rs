@@ -63,7 +63,8 @@ pub struct RunSection {
     /// `f32`, or `bf16`: convolutions and products of a step in bfloat16; weights, groups, loss and k-means stay
     /// f32. Pays where the hardware has it.
     pub precision: Precision,
-    /// Whether a GPU may round f32 convolutions and products to TF32: faster, about three decimal digits.
+    /// Whether a GPU may round f32 convolutions to TF32: faster, about three decimal digits. Products of matrices stay f32,
+    /// so a ViT or Swin gains nothing: `precision = "bf16"` is their way.
     pub tf32: bool,
     /// `stream`, or `resident`: one batch is taken and every step is done on it. Measures the rate that a perfect data
     /// path would give, and learns nothing; no checkpoints are written.
