@@ -3,7 +3,8 @@
 //! A step does, in this order (method.md 1.3): batch, forward of all views, loss, backward, optimiser, groups,
 //! feature memory, then either the moving average of the momentum branch or, when it is due, the reset of the
 //! groups. Nothing in it waits for the device except a checkpoint, an evaluation, a reset of the groups and, on a CPU, the
-//! check of the loss; lines of the log are read from the device when they have arrived (`train/report.rs`).
+//! check of the loss; lines of the log are read from the device when they have arrived (`train/report.rs`). What is kept of a
+//! run, and when it counts as good, is in `train/keep.rs`.
 
 mod keep;
 mod report;

@@ -75,7 +75,7 @@ pub struct RunSection {
     pub log_every: Span,
     /// Stretch between checkpoints. One is always written at the end and on the first Ctrl-C.
     pub checkpoint_every: Span,
-    /// Checkpoints that are kept; older ones are deleted.
+    /// Checkpoints that are kept; older ones are deleted, but the last whose weights are known to give a finite loss.
     pub keep_checkpoints: u32,
 }
 
