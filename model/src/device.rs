@@ -50,7 +50,7 @@ unsafe extern "C" {
     fn smog_upload(source: Raw, device: i64, result: Raw) -> *mut c_char;
     fn smog_record_stream(tensor: Raw, stream: *const RawStream) -> *mut c_char;
     fn smog_set_math(tf32: bool, benchmark: bool) -> *mut c_char;
-    fn smog_math(tf32: *mut bool, benchmark: *mut bool) -> *mut c_char;
+    fn smog_math(tf32: *mut bool, products: *mut bool, benchmark: *mut bool) -> *mut c_char;
 }
 
 fn raw(tensor: &Tensor) -> Raw {
@@ -292,7 +292,8 @@ pub fn record_stream(tensor: &Tensor, stream: Stream) {
 /// How a GPU computes, for the whole process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GpuMath {
-    /// Whether f32 convolutions and products may be rounded to TF32 (10 bits of mantissa).
+    /// Whether f32 convolutions may be rounded to TF32 (10 bits of mantissa). Products of matrices never are: groups, logits
+    /// and k-means need theirs whole. Networks that are made of products gain by [`Precision::Bf16`](crate::Precision).
     pub tf32: bool,
     /// Whether cuDNN tries its algorithms for each new shape and keeps the fastest. Which one wins may differ from run to
     /// run, and with it the last bits.
@@ -308,10 +309,16 @@ impl GpuMath {
 
     /// What libtorch was told.
     pub fn current() -> Self {
+        Self::with_products().0
+    }
+
+    /// What libtorch was told, and whether products may be rounded, too.
+    fn with_products() -> (Self, bool) {
         let mut math = Self { tf32: false, benchmark: false };
-        // SAFETY: writes two values.
-        done(unsafe { smog_math(&mut math.tf32, &mut math.benchmark) });
-        math
+        let mut products = false;
+        // SAFETY: writes three values.
+        done(unsafe { smog_math(&mut math.tf32, &mut products, &mut math.benchmark) });
+        (math, products)
     }
 }
 

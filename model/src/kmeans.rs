@@ -17,6 +17,7 @@ use crate::device::upload;
 use crate::draw::{Domain, Draw};
 use crate::error::ModelError;
 use crate::groups::{block_rows, lengths, normalize};
+use crate::stats::spread;
 
 /// The k-means++ start looks at no more than this many features per group; the passes look at all.
 const START_POINTS_PER_GROUP: i64 = 64;
@@ -86,6 +87,8 @@ pub struct ResetReport {
     /// Sum of the squared distances between the features and the centroids that they were assigned to in the last
     /// pass; with spherical distance, between those of unit length.
     pub inertia: f64,
+    /// Share of the clustered features that tells them apart: their variance over their mean squared length.
+    pub feature_spread: f64,
     /// Mean cosine between a feature and the new centroid of its cluster.
     pub mean_cosine: f64,
     /// Members of the smallest cluster in the last pass.
@@ -151,6 +154,7 @@ pub(crate) fn lloyd(
         num_clustered: points.size()[0],
         num_passes: 0,
         inertia: 0.0,
+        feature_spread: spread(points).double_value(&[]),
         mean_cosine: 0.0,
         smallest: 0,
         largest: 0,

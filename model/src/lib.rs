@@ -20,6 +20,7 @@
 //! | `memory`, [`kmeans`] | recent projections and the reset of the groups |
 //! | [`optim`], [`schedule`] | SGD, LARS, AdamW; learning rate and momentum as functions of the step |
 //! | `stats`, [`knn`] | health of the groups; weighted k-NN |
+//! | `finite` | whether a state is worth keeping |
 //! | [`cuda`] | libtorch's CUDA half, opened when the program runs |
 //! | [`device`] | streams, events, pinned memory and copies that do not wait |
 //! | `torch` | kernels and switches of libtorch that tch does not bind |
@@ -40,6 +41,7 @@ pub mod device;
 mod draw;
 mod encoder;
 mod error;
+mod finite;
 #[cfg(test)]
 mod golden;
 mod groups;
@@ -65,6 +67,7 @@ pub use config::{
     Accumulate, Arch, Direction, EncoderConfig, GroupsConfig, GroupsInit, ModelConfig, Stem,
 };
 pub use error::ModelError;
+pub use finite::first_not_finite;
 pub use guard::guard;
 pub use kmeans::{KMeansDistance, KMeansInit, KMeansSettings, ResetReport};
 pub use memory::FeatureMemory;

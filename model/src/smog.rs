@@ -137,13 +137,13 @@ impl SmogModel {
 
         let directions = groups::normalize(&self.groups);
         let targets = no_grad(|| {
-            let (_, features) =
-                self.pass(&self.momentum, &select(views, &pairing.targets), |_| Mode::Train);
-            groups::assign(&features, &directions)
+            let views = select(views, &pairing.targets);
+            let passed = self.pass(&self.momentum, &views, |_| Mode::Train);
+            groups::assign(&passed.predictions, &directions)
         });
         let key = |&view: &usize| DropKey { seed: self.seed, step, view: view as u32 };
         let keys = pairing.online.iter().map(key).collect();
-        let (projections, predictions, again) =
+        let (Passed { features, projections, predictions }, again) =
             self.online_pass(&select(views, &pairing.online), keys);
 
         let num_members = pairing.num_members as i64 * views[0].size()[0];
@@ -162,6 +162,7 @@ impl SmogModel {
                 targets,
                 counts_since_reset: &self.group_counts + &update.counts,
                 counts: update.counts,
+                features: features.detach(),
                 projections: projections.shallow_clone(),
                 updated: update.groups.detach(),
             },
@@ -219,22 +220,21 @@ impl SmogModel {
         self.precision = precision;
     }
 
-    /// [`pass`] in the precision of the model. What comes out is f32 again.
-    fn pass(
-        &self,
-        branch: &Branch,
-        views: &[&Tensor],
-        mode: impl Fn(usize) -> Mode,
-    ) -> (Tensor, Tensor) {
+    /// [`pass`] in the precision of the model. Projections and predictions come out as f32.
+    fn pass(&self, branch: &Branch, views: &[&Tensor], mode: impl Fn(usize) -> Mode) -> Passed {
         let parts = parts(views, self.config.accumulate);
         if self.precision == Precision::F32 {
             return pass(branch, views, parts, mode);
         }
-        let (projections, predictions) = {
+        let passed = {
             let _autocast = Autocast::bf16(self.device);
             pass(branch, views, parts, mode)
         };
-        (projections.to_kind(Kind::Float), predictions.to_kind(Kind::Float))
+        Passed {
+            projections: passed.projections.to_kind(Kind::Float),
+            predictions: passed.predictions.to_kind(Kind::Float),
+            ..passed
+        }
     }
 
     /// The trained parameters, always in the same order.
@@ -325,26 +325,42 @@ fn parts(views: &[&Tensor], accumulate: Accumulate) -> Vec<usize> {
     }
 }
 
-/// Projections and predictions `[V * B, dim]` of the views, in their order. `mode` of the number of the first view
-/// of each part.
+/// What a branch makes of views.
+struct Passed {
+    /// Of the encoder, for the views of the first part.
+    features: Tensor,
+    /// `[V * B, dim]` in the order of the views.
+    projections: Tensor,
+    /// As the projections.
+    predictions: Tensor,
+}
+
+/// Passes the views through a branch. `mode` of the number of the first view of each part.
 fn pass(
     branch: &Branch,
     views: &[&Tensor],
     parts: Vec<usize>,
     mode: impl Fn(usize) -> Mode,
-) -> (Tensor, Tensor) {
+) -> Passed {
     let mut rest = views;
+    let mut features = None;
     let mut projections = Vec::new();
     let mut predictions = Vec::new();
     for length in parts {
         let mode = mode(views.len() - rest.len());
         let (part, later) = rest.split_at(length);
         rest = later;
-        let projected = branch.project(&join(part), mode);
+        let encoded = branch.encoder.forward(&join(part), mode);
+        let projected = branch.projector.forward(&encoded, mode);
+        features.get_or_insert(encoded);
         predictions.push(branch.predict(&projected, mode));
         projections.push(projected);
     }
-    (join(&projections.iter().collect::<Vec<_>>()), join(&predictions.iter().collect::<Vec<_>>()))
+    Passed {
+        features: features.unwrap_or_default(),
+        projections: join(&projections.iter().collect::<Vec<_>>()),
+        predictions: join(&predictions.iter().collect::<Vec<_>>()),
+    }
 }
 
 /// The rows of all tensors; no copy of a single one.

@@ -19,6 +19,8 @@ pub struct GroupStats {
     pub(crate) counts: Tensor,
     /// The same summed since the last reset, this step included.
     pub(crate) counts_since_reset: Tensor,
+    /// Detached features of the online encoder `[n, F]`, of the large views that passed it first.
+    pub(crate) features: Tensor,
     /// Detached projections `[M * B, d]`.
     pub(crate) projections: Tensor,
     /// Detached G' before it is renormalised.
@@ -39,16 +41,22 @@ pub struct GroupFigures {
     /// Share of pairs of large views of one picture where the online group of the one is the target group of the
     /// other.
     pub agreement: f64,
-    /// Standard deviation of the unit-length projections, averaged over dimensions; 1/sqrt(dim) is the best, 0
-    /// is collapse.
+    /// Standard deviation of the unit-length projections, averaged over dimensions; 1/sqrt(dim) is the best. The norm at
+    /// the projector's end spreads whatever is left of a difference, so this hardly falls in a collapse: the next two do.
     pub feature_std: f64,
+    /// In how many directions the unit-length projections of a step differ: the squared sum of their covariance's eigenvalues
+    /// over the sum of the squares (participation ratio). At most dim; 1 where all lie on a line, 0 where they are equal.
+    pub effective_dimensions: f64,
+    /// Share of the encoder's features that tells images apart: their variance over their mean squared length. 0 where all
+    /// are equal; about 1 minus the mean cosine of two of them.
+    pub encoder_spread: f64,
     /// Mean length of the updated group features before they are renormalised.
     pub group_norm: f64,
 }
 
 impl GroupFigures {
     /// How many numbers [`GroupStats::figures`] gives.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 9;
 
     /// From the numbers of [`GroupStats::figures`].
     pub fn from_values(values: &[f64; Self::COUNT]) -> Self {
@@ -59,6 +67,8 @@ impl GroupFigures {
             dead_groups,
             agreement,
             feature_std,
+            effective_dimensions,
+            encoder_spread,
             group_norm,
         ] = *values;
         Self {
@@ -68,25 +78,28 @@ impl GroupFigures {
             dead_groups: dead_groups as i64,
             agreement,
             feature_std,
+            effective_dimensions,
+            encoder_spread,
             group_norm,
         }
     }
 }
 
 impl GroupStats {
-    /// The figures as f64 `[7]` on the device, in the order of [`GroupFigures`]: nothing waits for the device.
+    /// The figures as f64 `[9]` on the device, in the order of [`GroupFigures`]: nothing waits for the device.
     pub fn figures(&self) -> Tensor {
         no_grad(|| {
             let counts = self.counts.to_kind(Kind::Double);
+            let directions = normalize(&self.projections);
             let figures = [
                 effective(&self.counts),
                 effective(&self.counts_since_reset),
                 counts.max() / counts.sum(Kind::Double),
                 self.counts_since_reset.eq(0).sum(Kind::Double),
                 self.agreement(),
-                normalize(&self.projections)
-                    .std_dim([0i64].as_slice(), false, false)
-                    .mean(Kind::Double),
+                directions.std_dim([0i64].as_slice(), false, false).mean(Kind::Double),
+                effective_dimensions(&directions),
+                spread(&self.features.to_kind(Kind::Float)),
                 lengths(&self.updated).mean(Kind::Double),
             ];
             Tensor::stack(&figures, 0)
@@ -115,6 +128,20 @@ fn effective(counts: &Tensor) -> Tensor {
     entropy.exp()
 }
 
+/// Participation ratio of the eigenvalues of the rows' covariance C, which needs none of them: tr(C)^2 / |C|^2.
+fn effective_dimensions(rows: &Tensor) -> Tensor {
+    let centred = rows - rows.mean_dim([0i64].as_slice(), true, rows.kind());
+    let covariance = centred.tr().matmul(&centred).to_kind(Kind::Double);
+    let total = covariance.diagonal(0, 0, 1).sum(Kind::Double);
+    total.square() / covariance.square().sum(Kind::Double).clamp_min(f64::MIN_POSITIVE)
+}
+
+/// Variance of the rows over their mean squared length; 0 for rows of zeros.
+pub(crate) fn spread(rows: &Tensor) -> Tensor {
+    let variance = rows.var_dim([0i64].as_slice(), false, false).mean(Kind::Double);
+    variance / rows.square().mean(Kind::Double).clamp_min(f64::MIN_POSITIVE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +154,7 @@ mod tests {
             targets: Tensor::from_slice(&[1i64, 1, 0, 0]),
             counts: Tensor::from_slice(&[1i64, 3, 0, 0]),
             counts_since_reset: Tensor::from_slice(&[4i64, 4, 4, 0]),
+            features: Tensor::from_slice(&[1f32, 1., 1., 1., 1., 3., 1., 3.]).view([4, 2]),
             projections: Tensor::from_slice(&[1f32, 0., 0., 2., 0., 3., 0., 4.]).view([4, 2]),
             updated: Tensor::from_slice(&[3f32, 4., 0., 1., 0., 1., 0., 1.]).view([4, 2]),
         }
@@ -144,6 +172,25 @@ mod tests {
         assert!((figures.agreement - 0.75).abs() < 1e-9);
         // Each dimension holds three equal numbers and one off by 1: deviation sqrt(3) / 4.
         assert!((figures.feature_std - 3f64.sqrt() / 4.0).abs() < 1e-6);
+        // Two directions make a line.
+        assert!((figures.effective_dimensions - 1.0).abs() < 1e-6);
+        // Variances 0 and 1, squared lengths 2 and 10.
+        assert!((figures.encoder_spread - 1.0 / 6.0).abs() < 1e-6);
         assert!((figures.group_norm - 2.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn dimensions_count_by_their_share_and_equal_rows_have_none() {
+        let of = |values: &[f32]| {
+            let rows = Tensor::from_slice(values).view([-1, 3]);
+            (effective_dimensions(&rows).double_value(&[]), spread(&rows).double_value(&[]))
+        };
+        let (dimensions, spread) = of(&[1., 0., 0., -1., 0., 0., 0., 1., 0., 0., -1., 0.]);
+        assert!((dimensions - 2.0).abs() < 1e-6 && (spread - 1.0).abs() < 1e-6);
+        // Eigenvalues 9 and 1: 100 / 82.
+        let (dimensions, _) = of(&[3., 0., 0., -3., 0., 0., 0., 1., 0., 0., -1., 0.]);
+        assert!((dimensions - 100.0 / 82.0).abs() < 1e-6);
+        assert_eq!(of(&[0.5, 0.25, 2., 0.5, 0.25, 2.]), (0.0, 0.0));
+        assert_eq!(of(&[0.; 6]), (0.0, 0.0));
     }
 }

@@ -45,6 +45,7 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn smog_lerp(target: *const Raw, source: *const Raw, count: i64, weight: f64) -> *mut c_char;
     fn smog_gradient_norm(weights: *const Raw, count: i64, result: Raw) -> *mut c_char;
+    fn smog_largest(tensors: *const Raw, count: i64, result: Raw) -> *mut c_char;
     fn smog_clip_gradients(weights: *const Raw, count: i64, norm: Raw, most: f64) -> *mut c_char;
     fn smog_drop_gradients(weights: *const Raw, count: i64) -> *mut c_char;
     fn smog_autocast_begin(cuda: bool, was_on: *mut bool) -> *mut c_char;
@@ -149,6 +150,18 @@ pub(crate) fn gradient_norm(weights: &[&Tensor]) -> Tensor {
         smog_gradient_norm(own.as_ptr(), own.len() as i64, norm.as_ptr().cast_mut().cast())
     });
     norm
+}
+
+/// Largest absolute value of each tensor, f64 `[n]` on their device; no number where an element is none. No tensor is
+/// empty.
+pub(crate) fn largest(tensors: &[&Tensor]) -> Tensor {
+    let all = raw(tensors);
+    let result = Tensor::new();
+    // SAFETY: see `fused_sgd`; the result is written into the tensor that `result` holds.
+    done(unsafe {
+        smog_largest(all.as_ptr(), all.len() as i64, result.as_ptr().cast_mut().cast())
+    });
+    result
 }
 
 /// Scales all gradients by `min(1, most / (norm + 1e-6))`.

@@ -128,19 +128,21 @@ char *smog_record_stream(const Tensor *tensor, const RawStream *stream) {
   });
 }
 
-// Any device, for the whole process: whether f32 convolutions and products of a GPU may round to TF32, and whether
-// cuDNN tries its algorithms for each new shape and keeps the fastest.
+// Any device, for the whole process: whether f32 convolutions of a GPU may round to TF32, and whether cuDNN tries its
+// algorithms for each new shape and keeps the fastest. Products never round: those of groups, loss and k-means could not be
+// told from those of a network.
 char *smog_set_math(bool tf32, bool benchmark) {
   return guarded([&] {
-    at::globalContext().setAllowTF32CuBLAS(tf32);
+    at::globalContext().setAllowTF32CuBLAS(false);
     at::globalContext().setAllowTF32CuDNN(tf32);
     at::globalContext().setBenchmarkCuDNN(benchmark);
   });
 }
 
-char *smog_math(bool *tf32, bool *benchmark) {
+char *smog_math(bool *tf32, bool *products, bool *benchmark) {
   return guarded([&] {
-    *tf32 = at::globalContext().allowTF32CuBLAS() && at::globalContext().allowTF32CuDNN();
+    *tf32 = at::globalContext().allowTF32CuDNN();
+    *products = at::globalContext().allowTF32CuBLAS();
     *benchmark = at::globalContext().benchmarkCuDNN();
   });
 }

@@ -18,6 +18,7 @@
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -129,6 +130,16 @@ char *smog_gradient_norm(Tensor *const *weights, int64_t count, Tensor *result) 
   return guarded([&] {
     c10::NoGradGuard no_grad;
     *result = norm_of_each(gradients(list(weights, count))).norm();
+  });
+}
+
+// Largest absolute value of each tensor, f64 [count], put into the handle that the caller gives; no number where one of its
+// elements is none.
+char *smog_largest(Tensor *const *tensors, int64_t count, Tensor *result) {
+  return guarded([&] {
+    c10::NoGradGuard no_grad;
+    const Tensors all = at::_foreach_norm(list(tensors, count), std::numeric_limits<double>::infinity());
+    *result = at::stack(all).to(at::kDouble);
   });
 }
 

@@ -21,6 +21,37 @@ from resnet import narrow, network
 
 STEPS, RESET_EVERY, BATCH, SIDE = 20, 8, 16, 16
 FEATURES, HIDDEN, DIM, GROUPS = 64, 24, 8, 12
+# What the example does, in the words of our settings: the test runs with them, and the preset lightly-compat must agree.
+SETTINGS = {
+    "model": {
+        "direction": "alternate",
+        "momentum_predictor": False,
+        "groups": {
+            "beta": 0.99,
+            "temperature": 0.1,
+            "normalize_members": False,
+            "renormalize_groups": False,
+            "grad_through_groups": True,
+        },
+    },
+    "optimizer": {
+        "kind": "sgd",
+        "momentum": 0.9,
+        "weight_decay": 1e-6,
+        "decay_norms_and_biases": True,
+        "clip_grad_norm": 0.0,
+    },
+    "schedule": {
+        "lr_per_256": 0.01,
+        "warmup": "never",
+        "final_lr_ratio": 1.0,
+        "momentum_start": 0.99,
+        "momentum_rises": False,
+    },
+    # scikit-learn's own numbers; `cluster` asserts them.
+    "reset": {"copy_to_momentum": True, "kmeans": {"distance": "euclidean", "passes": 300, "tolerance": 1e-4}},
+}
+GROUP_SETTINGS, SGD, RATES = SETTINGS["model"]["groups"], SETTINGS["optimizer"], SETTINGS["schedule"]
 
 
 def build():
@@ -45,6 +76,8 @@ def cluster(features):
     features = features.double().numpy()
     start = features[:: len(features) // GROUPS][:GROUPS]
     kmeans = KMeans(GROUPS, init=start, n_init=1).fit(features)
+    ours = SETTINGS["reset"]["kmeans"]
+    assert (kmeans.max_iter, kmeans.tol) == (ours["passes"], ours["tolerance"])
     return nn.functional.normalize(torch.from_numpy(kmeans.cluster_centers_), dim=1), kmeans
 
 
@@ -52,12 +85,14 @@ def main():
     encoder, projector, predictor = build()
     momentum = [frozen(encoder), frozen(projector)]
     first = nn.functional.normalize(torch.from_numpy(pattern("groups", (GROUPS, DIM))).double(), dim=1)
-    prototypes = SMoGPrototypes(first, beta=0.99)
+    prototypes = SMoGPrototypes(first, beta=GROUP_SETTINGS["beta"])
     memory = MemoryBankModule(size=(RESET_EVERY * BATCH, DIM))
     parameters = {}
     for name, module in [("encoder", encoder), ("projector", projector.layers), ("predictor", predictor.layers)]:
         parameters.update({f"{name}.{key}": value for key, value in module.named_parameters()})
-    optimizer = torch.optim.SGD(parameters.values(), lr=0.01, momentum=0.9, weight_decay=1e-6)
+    optimizer = torch.optim.SGD(
+        parameters.values(), lr=RATES["lr_per_256"], momentum=SGD["momentum"], weight_decay=SGD["weight_decay"]
+    )
     criterion = nn.CrossEntropyLoss()
     steps = []
     for step in range(STEPS):
@@ -71,15 +106,15 @@ def main():
             prototypes.set_group_features(groups)
             momentum = [frozen(encoder), frozen(projector)]
         else:
-            utils.update_momentum(encoder, momentum[0], 0.99)
-            utils.update_momentum(projector, momentum[1], 0.99)
+            utils.update_momentum(encoder, momentum[0], RATES["momentum_start"])
+            utils.update_momentum(projector, momentum[1], RATES["momentum_start"])
 
         encoded = projector(encoder(x0).flatten(start_dim=1))
         predicted = predictor(encoded)
         encoded_momentum = momentum[1](momentum[0](x1).flatten(start_dim=1))
         targets = prototypes.assign_groups(encoded_momentum)
         updated = prototypes.get_updated_group_features(encoded)
-        logits = prototypes(predicted, updated, temperature=0.1)
+        logits = prototypes(predicted, updated, temperature=GROUP_SETTINGS["temperature"])
         prototypes.set_group_features(updated.detach())
         loss = criterion(logits, targets)
         memory(encoded, update=True)
@@ -91,7 +126,7 @@ def main():
                 "loss": loss.item(),
                 "targets": targets.tolist(),
                 "group_norms": updated.detach().norm(dim=1).tolist(),
-                "groups": updated.detach().flatten()[:16].tolist(),
+                "groups": updated.detach().flatten().tolist(),
                 "gradient_norms": [p.grad.norm().item() for p in parameters.values()],
                 "gradients": {
                     name: parameters[name].grad.flatten()[:4].tolist()
@@ -100,7 +135,8 @@ def main():
             }
         )
         optimizer.step()
-    write("lightly_steps", {"parameters": list(parameters), "reset_every": RESET_EVERY, "steps": steps})
+    run = {"settings": SETTINGS, "parameters": list(parameters), "reset_every": RESET_EVERY, "steps": steps}
+    write("lightly_steps", run)
 
 
 if __name__ == "__main__":

@@ -136,14 +136,15 @@ pub enum TrainError {
         /// The run folder.
         path: PathBuf,
     },
-    /// The loss is not a finite number.
+    /// The loss, or what the run would keep, is not a finite number.
     #[error(
-        "the loss is not a finite number at step {step}{}; the state was saved in {} for a look. Usual causes: a \
-         learning rate that is too high (now {lr:.4}) or a warm-up that is too short. The samples of this batch are named in \
-         samples.json there; checkpoints that were written before are untouched",
-        seen(*step, *seen_after), saved.display()
+        "{what} at step {step}{}; the state was saved in {} for a look. Usual causes: a learning rate that is too high \
+         (now {lr:.4}) or a warm-up that is too short. The samples of this batch are named in samples.json there. {}",
+        seen(*step, *seen_after), saved.display(), go_on(*good)
     )]
     Diverged {
+        /// What was seen.
+        what: Broken,
         /// The step, counted from 1.
         step: u64,
         /// Steps done when it was seen; more than `step` on a GPU, where losses are read later.
@@ -152,6 +153,8 @@ pub enum TrainError {
         lr: f64,
         /// Where the state is.
         saved: PathBuf,
+        /// Step of the newest checkpoint whose weights gave a finite loss.
+        good: Option<u64>,
     },
     /// An evaluation during the run failed.
     #[error("the evaluation failed")]
@@ -175,6 +178,29 @@ pub enum TrainError {
         /// Steps done.
         expected: u64,
     },
+}
+
+/// What is not a finite number in a run that cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The loss of the step.
+    Loss,
+    /// What the update of the step left.
+    State {
+        /// The first such tensor.
+        tensor: String,
+    },
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Loss => f.write_str("the loss is not a finite number"),
+            Self::State { tensor } => {
+                write!(f, "{tensor} does not hold finite numbers any more after the update")
+            }
+        }
+    }
 }
 
 /// The cause of a failed evaluation, with its own chain of causes.
@@ -234,6 +260,16 @@ fn seen(step: u64, seen_after: u64) -> String {
         format!(" (seen after step {seen_after}, of which the saved state is)")
     } else {
         String::new()
+    }
+}
+
+fn go_on(good: Option<u64>) -> String {
+    match good {
+        Some(step) => format!(
+            "The newest checkpoint that gave a finite loss is that of step {step}: --resume goes on there, with another \
+             learning rate by --allow-change schedule.lr_per_256"
+        ),
+        None => "There is no checkpoint before it that is known to be good".to_owned(),
     }
 }
 

@@ -11,7 +11,7 @@
 //! | [`settings`], [`timetable`] | what was asked for, and what that means in steps for this data set |
 //! | [`data`] | shard folders, image folders (sharded once into a cache), generated images |
 //! | [`session`], [`train`] | a run made ready, and the loop |
-//! | [`collapse`] | notices that a run collapses |
+//! | [`collapse`], `size_advice` | notices that a run collapses; images too small for the views |
 //! | [`checkpoint`], [`folder`] | what is on disk |
 //! | [`eval`] | k-NN, linear and fine-tuned classifiers, groups against labels, features as a file |
 //! | [`export`], [`embed`], [`trained`] | an encoder and its features as files, and what is evaluated: a run's encoder or such a file |
@@ -43,6 +43,7 @@ mod renderer;
 pub mod session;
 pub mod settings;
 pub mod signals;
+mod size_advice;
 pub mod threads;
 pub mod timetable;
 pub mod train;

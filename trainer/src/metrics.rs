@@ -82,6 +82,8 @@ pub enum Event<'a> {
         value: f64,
         /// Its limit.
         limit: f64,
+        /// What to change.
+        advice: &'static str,
     },
     /// The loss is not a number; the run stops.
     Diverged {

@@ -31,9 +31,10 @@ use crate::precision;
 use crate::progress::Progress;
 use crate::renderer::{Made, make_renderer};
 use crate::settings::{DataMode, RunConfig};
+use crate::size_advice;
 use crate::threads::ThreadBudget;
 use crate::timetable::Timetable;
-use crate::train::{Line, RecentKeys};
+use crate::train::{Kept, Line, RecentKeys};
 use crate::transfer::Transfer;
 
 /// File name of the metrics within a run folder.
@@ -83,6 +84,8 @@ pub struct Session {
     pub(crate) position: Position,
     pub(crate) folder: RunFolder,
     pub(crate) store: Store,
+    /// Which of its checkpoints are good.
+    pub(crate) kept: Kept,
     pub(crate) metrics: MetricsFile,
     pub(crate) progress: Progress,
     /// Only where the views are made on the GPU.
@@ -143,6 +146,9 @@ impl Session {
         let start =
             checkpoint.as_ref().map_or(Start::Step(0), |found| Start::State(&found.state.stream));
         if let Ok(Some(advice)) = mixing_advice(&*source, stream.order, stream.batch_size) {
+            tracing::warn!("{advice}");
+        }
+        if let Ok(Some(advice)) = size_advice::advice(&*source, &stream.recipe) {
             tracing::warn!("{advice}");
         }
         let Made { parts, cuda } =
@@ -231,6 +237,7 @@ impl Session {
             keys: RecentKeys::default(),
             collapse: CollapseWatch::new(config.model.groups.count, config.model.dim),
             store: folder.checkpoints(config.run.keep_checkpoints),
+            kept: Kept::resumed(checkpoint.as_ref().map(|found| found.state.step)),
             config,
             options,
             timetable,

@@ -2,7 +2,7 @@
 //!
 //! Everything that changes over a run is a pure function of the step, so a resume needs no scheduler state.
 
-use smog_model::schedule;
+use smog_model::schedule::{self, Warmup};
 
 use crate::settings::{RunConfig, Scale, Span};
 
@@ -72,8 +72,8 @@ pub enum PreflightError {
 pub struct Timetable {
     /// Samples per step, steps per epoch, steps in all.
     pub scale: Scale,
-    /// Steps of rising learning rate.
-    pub warmup_steps: u64,
+    /// Rising learning rate.
+    pub warmup: Warmup,
     /// Highest learning rate, after scaling with the batch.
     pub peak_lr: f64,
     /// Steps between group resets.
@@ -128,7 +128,10 @@ impl Timetable {
         let memory = memory(config, scale, reset_every)?;
         let mut timetable = Self {
             scale,
-            warmup_steps: warmup_steps.min(scale.total_steps - 1),
+            warmup: Warmup {
+                steps: warmup_steps.min(scale.total_steps - 1),
+                start: peak_lr * config.schedule.warmup_start,
+            },
             peak_lr,
             reset_every,
             memory,
@@ -176,7 +179,7 @@ impl Timetable {
                  reset waits until the memory holds {groups}"
             ));
         }
-        if every * 20 < self.scale.steps_per_epoch {
+        if every * 10 < self.scale.steps_per_epoch {
             notes.push(format!(
                 "reset.every = {every} steps is {:.3} epoch at this batch size, so there will be many resets; \
                  consider a longer stretch such as \"0.5 epochs\"",
@@ -188,13 +191,7 @@ impl Timetable {
 
     /// Learning rate at `step`.
     pub fn lr(&self, step: u64) -> f64 {
-        schedule::warmup_cosine(
-            step,
-            self.scale.total_steps,
-            self.warmup_steps,
-            self.peak_lr,
-            self.final_lr,
-        )
+        self.warmup.cosine(step, self.scale.total_steps, self.peak_lr, self.final_lr)
     }
 
     /// Share of the old momentum weights that the update of `step` keeps.

@@ -3,8 +3,10 @@
 //! A step does, in this order (method.md 1.3): batch, forward of all views, loss, backward, optimiser, groups,
 //! feature memory, then either the moving average of the momentum branch or, when it is due, the reset of the
 //! groups. Nothing in it waits for the device except a checkpoint, an evaluation, a reset of the groups, the bound on how
-//! far the host runs ahead (`pace.rs`) and, on a CPU, the check of the loss; lines of the log are read from the device when they have arrived (`train/report.rs`).
+//! far the host runs ahead (`pace.rs`) and, on a CPU, the check of the loss; lines of the log are read from the device when
+//! they have arrived (`train/report.rs`). What is kept of a run, and when it counts as good, is in `train/keep.rs`.
 
+mod keep;
 mod report;
 
 use std::time::{Duration, Instant};
@@ -16,8 +18,7 @@ use smog_pipeline::runtime::TRAINER;
 use smog_pipeline::stream::Next;
 use tch::{Device, Tensor};
 
-use crate::checkpoint::Store;
-use crate::error::TrainError;
+use crate::error::{Broken, TrainError};
 use crate::eval::knn::Metric;
 use crate::metrics::Event;
 use crate::progress::EvalProgress;
@@ -25,6 +26,7 @@ use crate::session::{METRICS_FILE, Session};
 use crate::settings::DataMode;
 use crate::signals::StopRequest;
 use crate::timetable::Timetable;
+pub(crate) use keep::Kept;
 use report::Window;
 pub(crate) use report::{Line, RecentKeys};
 
@@ -48,7 +50,7 @@ impl Session {
     /// Trains until all steps are done or somebody asks to stop, and saves a checkpoint at the end of either.
     ///
     /// # Errors
-    /// If the stream or libtorch fails, the loss is not a finite number, or the disk refuses.
+    /// If the stream or libtorch fails, the loss or a weight is not a finite number, or the disk refuses.
     pub fn train(mut self, stop: &StopRequest) -> Result<Outcome, TrainError> {
         let outcome = self.run(stop);
         self.progress.finish();
@@ -73,7 +75,7 @@ impl Session {
             let Some(report) = self.step(step, batch)? else {
                 // On a GPU an earlier step may be to blame.
                 self.check_losses(&window)?;
-                return Err(self.diverged(step)?);
+                return Err(self.diverged(step, Broken::Loss)?);
             };
             window.losses.push(report.loss);
             let done = self.position.step;
@@ -93,11 +95,12 @@ impl Session {
             let save =
                 Timetable::is_due(self.timetable.checkpoint_every, done) || is_last || is_stopping;
             if save || knn {
-                // A state that is kept or looked at is one whose losses were all looked at.
+                // A state that is kept or looked at is finite, and so are all losses before it.
                 self.check_losses(&window)?;
                 self.position.trained_seconds += sitting.elapsed().as_secs_f64();
+                let parts = self.checked_parts()?;
                 if save {
-                    self.save()?;
+                    self.save(&parts)?;
                 }
                 if knn {
                     self.evaluate()?;
@@ -141,8 +144,8 @@ impl Session {
         }
     }
 
-    /// One step; `None` where its loss is not finite, in which case nothing was changed by it. On a GPU that
-    /// is only seen at the next log line.
+    /// One step; `None` where its loss is not finite, in which case it has changed no parameter, moment or group; running
+    /// statistics have seen its views. On a GPU that is only seen at the next log line.
     fn step(
         &mut self,
         step: u64,
@@ -232,19 +235,6 @@ impl Session {
         Ok(views)
     }
 
-    fn save(&mut self) -> Result<(), TrainError> {
-        if self.config.run.data_mode == DataMode::Resident {
-            return Ok(());
-        }
-        let start = Instant::now();
-        write_state(self, &self.store)?;
-        let event = Event::Checkpoint {
-            step: self.position.step,
-            checkpoint_seconds: start.elapsed().as_secs_f64(),
-        };
-        self.write(&event)
-    }
-
     /// Evaluates k-NN where the settings ask for it.
     fn evaluate(&mut self) -> Result<(), TrainError> {
         let Some((data, stream)) = &self.knn else { return Ok(()) };
@@ -270,13 +260,4 @@ impl Session {
         let path = self.folder.path().join(METRICS_FILE);
         self.metrics.write(event).map_err(TrainError::io("write", &path))
     }
-}
-
-fn write_state(session: &Session, store: &Store) -> Result<std::path::PathBuf, TrainError> {
-    let mut parts =
-        vec![("model", session.model.state()), ("optimizer", session.optimizer.state())];
-    if let Some(memory) = &session.memory {
-        parts.push(("memory", memory.state()));
-    }
-    Ok(guard(|| store.write(session.state(), &parts))??)
 }

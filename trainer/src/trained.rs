@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use smog_model::device::GpuMath;
 use smog_model::{Backbone, EncoderBranch, SmogModel};
 
 use crate::checkpoint::{Checkpoint, CheckpointError, tensors};
@@ -157,7 +158,10 @@ impl Wanted {
         if let Some(name) = &self.device {
             config.run.device.clone_from(name);
         }
-        ThreadBudget::of_run(&config, device(&config.run.device)?).apply();
+        let device = device(&config.run.device)?;
+        // Rounding as in training: libtorch's own default is TF32. Nothing is tried out, so that figures repeat.
+        GpuMath { tf32: config.run.tf32, benchmark: false }.apply();
+        ThreadBudget::of_run(&config, device).apply();
         Ok(config)
     }
 
@@ -182,5 +186,26 @@ pub fn branch_name(branch: EncoderBranch) -> &'static str {
     match branch {
         EncoderBranch::Online => "online",
         EncoderBranch::Momentum => "momentum",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::RawConfig;
+
+    /// libtorch is told for the whole process, and tests that train beside this one tell it not to round: so, once is enough.
+    #[test]
+    fn evaluation_rounds_as_its_run_does() {
+        let raw = RawConfig::preset("demo").unwrap().with_set("run.tf32=true").unwrap();
+        let config = raw.resolve().unwrap();
+        let wanted = Wanted { device: Some("cpu".to_owned()), ..Wanted::default() };
+        let before = GpuMath::current();
+        let is_told = || {
+            wanted.with_device(config.clone()).unwrap();
+            GpuMath::current() == GpuMath { tf32: true, benchmark: false }
+        };
+        assert!((0..100).any(|_| is_told()));
+        before.apply();
     }
 }

@@ -171,5 +171,6 @@ fn features_without_spread_give_whole_centroids_in_both_distances() {
         let off = (lengths(&centroids) / length - 1.0).abs().max().double_value(&[]);
         assert!(off < 0.1, "{distance:?}: {off}");
         assert!(report.mean_cosine > 0.99 && report.num_passes <= settings.passes, "{report:?}");
+        assert!(report.feature_spread.abs() < 1e-9, "{report:?}");
     }
 }

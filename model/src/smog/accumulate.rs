@@ -8,7 +8,7 @@
 
 use tch::{Tensor, no_grad};
 
-use super::{SmogModel, StepOutput, parts};
+use super::{Passed, SmogModel, StepOutput, parts};
 use crate::config::Accumulate;
 use crate::encoder::DropKey;
 use crate::layers::Mode;
@@ -23,28 +23,27 @@ pub(super) struct Again {
 }
 
 impl SmogModel {
-    /// Projections and predictions of the online branch, and what [`backward`](Self::backward) needs if they have no
-    /// graph. `keys` of the views.
+    /// What the online branch makes of the views, and what [`backward`](Self::backward) needs if that has no graph. `keys`
+    /// of the views.
     pub(super) fn online_pass(
         &self,
         views: &[&Tensor],
         keys: Vec<DropKey>,
-    ) -> (Tensor, Tensor, Option<Again>) {
+    ) -> (Passed, Option<Again>) {
         let pass = || self.pass(&self.online, views, |first| Mode::Drop(keys[first]));
         if self.config.accumulate == Accumulate::Off {
-            let (projections, predictions) = pass();
-            return (projections, predictions, None);
+            return (pass(), None);
         }
-        let (projections, predictions) = no_grad(pass);
-        let projections = projections.set_requires_grad(true);
-        let predictions = predictions.set_requires_grad(true);
+        let passed = no_grad(pass);
+        let projections = passed.projections.set_requires_grad(true);
+        let predictions = passed.predictions.set_requires_grad(true);
         let again = Again {
             views: views.iter().map(|view| view.shallow_clone()).collect(),
             keys,
             projections: projections.shallow_clone(),
             predictions: predictions.shallow_clone(),
         };
-        (projections, predictions, Some(again))
+        (Passed { features: passed.features, projections, predictions }, Some(again))
     }
 
     /// Adds the gradients of the loss to those of the parameters. Call it once, before the weights change.
@@ -59,7 +58,8 @@ impl SmogModel {
         for length in parts(&views, self.config.accumulate) {
             let key = again.keys[first];
             let part = &views[first..first + length];
-            let (projections, predictions) = self.pass(&self.online, part, |_| Mode::Again(key));
+            let Passed { projections, predictions, .. } =
+                self.pass(&self.online, part, |_| Mode::Again(key));
             let rows = predictions.size()[0];
             let product = |x: &Tensor, leaf: &Tensor| {
                 // Projections that the groups do not pass a gradient to have none.

@@ -90,10 +90,24 @@ impl Store {
     /// If the disk refuses; what was complete before stays.
     pub fn write(
         &self,
-        mut state: RunState,
+        state: RunState,
         parts: &[(&str, Vec<(String, Tensor)>)],
     ) -> Result<PathBuf, CheckpointError> {
-        let name = format!("{PREFIX}{:08}", state.step);
+        self.write_sparing(state, parts, None)
+    }
+
+    /// [`Store::write`] that leaves the checkpoint of the step `spare`, too, where it would be deleted as an old one.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub fn write_sparing(
+        &self,
+        mut state: RunState,
+        parts: &[(&str, Vec<(String, Tensor)>)],
+        spare: Option<u64>,
+    ) -> Result<PathBuf, CheckpointError> {
+        let step = state.step;
+        let name = folder_name(step);
         let (temporary, target) =
             (self.dir.join(format!("{TEMPORARY_PREFIX}{name}")), self.dir.join(&name));
         let is_there = Checkpoint::open(&target).is_ok_and(|there| {
@@ -123,8 +137,29 @@ impl Store {
             sync_dir(&self.dir)?;
         }
         self.point_to(&name)?;
-        self.delete_old(&name)?;
+        self.delete_old(step, spare)?;
         Ok(target)
+    }
+
+    /// Takes the checkpoint of `step` out of those that a run goes on from, and points to the newest complete one before
+    /// it, whose step it gives. What was taken out lies in `folder` then, unless one of that step is there already. Where
+    /// there is none before it, it stays.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn set_aside(&self, step: u64, folder: &Path) -> Result<Option<u64>, CheckpointError> {
+        let older = |number: &u64| *number < step && self.of_step(*number).is_ok();
+        let Some(good) = self.steps().into_iter().rev().find(older) else { return Ok(None) };
+        self.point_to(&folder_name(good))?;
+        let (from, to) = (self.dir.join(folder_name(step)), folder.join(folder_name(step)));
+        if to.exists() {
+            remove(&from)?;
+        } else {
+            fs::create_dir_all(folder).map_err(CheckpointError::io("create", folder))?;
+            fs::rename(&from, &to).map_err(CheckpointError::io("rename", &from))?;
+        }
+        sync_dir(&self.dir)?;
+        Ok(Some(good))
     }
 
     /// The checkpoint that `latest` names, or else the newest complete one.
@@ -158,7 +193,7 @@ impl Store {
     /// # Errors
     /// If it is not there or not complete.
     pub fn of_step(&self, step: u64) -> Result<Checkpoint, CheckpointError> {
-        Checkpoint::open(&self.dir.join(format!("{PREFIX}{step:08}")))
+        Checkpoint::open(&self.dir.join(folder_name(step)))
     }
 
     /// Steps of the checkpoints that are there, complete or not, oldest first.
@@ -187,12 +222,18 @@ impl Store {
         })
     }
 
-    /// Deletes all but the newest, never `current`, and what killed runs left behind.
-    fn delete_old(&self, current: &str) -> Result<(), CheckpointError> {
+    /// Deletes all but the newest, never those of the steps `current` and `spare`, and what killed runs left behind.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn delete_old(&self, current: u64, spare: Option<u64>) -> Result<(), CheckpointError> {
         let names = self.names();
         let surplus = names.len().saturating_sub(self.keep);
-        for name in names.iter().take(surplus).filter(|name| *name != current) {
-            remove(&self.dir.join(name))?;
+        for name in names.iter().take(surplus) {
+            let step = name[PREFIX.len()..].parse().ok();
+            if step != Some(current) && (step.is_none() || step != spare) {
+                remove(&self.dir.join(name))?;
+            }
         }
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
@@ -201,6 +242,10 @@ impl Store {
         }
         Ok(())
     }
+}
+
+fn folder_name(step: u64) -> String {
+    format!("{PREFIX}{step:08}")
 }
 
 fn file_name(part: &str) -> String {

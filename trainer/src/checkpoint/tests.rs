@@ -91,6 +91,34 @@ fn only_the_newest_are_kept() {
 }
 
 #[test]
+fn a_good_one_is_spared_until_the_next_is_known_to_be_good_and_the_run_can_go_back_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (kept, aside) = (dir.path().join("checkpoints"), dir.path().join("diverged"));
+    let store = Store::new(kept.clone(), 1);
+    write(&store, 10);
+    store.write_sparing(state(20), &[("model", tensors(20.0))], Some(10)).unwrap();
+    assert_eq!(steps(&kept), ["latest", "step-00000010", "step-00000020"]);
+    store.delete_old(20, None).unwrap();
+    assert_eq!(steps(&kept), ["latest", "step-00000020"]);
+
+    assert_eq!(store.set_aside(20, &aside).unwrap(), None, "the only one stays");
+    assert_eq!(store.newest().unwrap().state.step, 20);
+    store.write_sparing(state(30), &[("model", tensors(30.0))], Some(20)).unwrap();
+    store.write_sparing(state(31), &[("model", tensors(31.0))], Some(20)).unwrap();
+    fs::create_dir_all(kept.join("step-00000025")).unwrap();
+    assert_eq!(store.set_aside(31, &aside).unwrap(), Some(20), "a complete one");
+    assert_eq!(store.newest().unwrap().state.step, 20);
+    assert_eq!(Store::new(aside.clone(), 1).of_step(31).unwrap().state.step, 31);
+    assert!(!kept.join("step-00000031").exists());
+    // What lies aside already stays.
+    store.write_sparing(state(31), &[("model", tensors(0.0))], Some(20)).unwrap();
+    assert_eq!(store.set_aside(31, &aside).unwrap(), Some(20));
+    assert_eq!(steps(&kept), ["latest", "step-00000020"]);
+    let aside = Store::new(aside, 1).of_step(31).unwrap();
+    assert!(aside.tensors("model").unwrap()["a.weight"].equal(&tensors(31.0)[0].1));
+}
+
+#[test]
 fn half_written_and_damaged_checkpoints_are_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::new(dir.path().to_owned(), 9);

@@ -23,7 +23,7 @@ use smog_trainer::train::Outcome;
     smog-trainer run --preset imagenet-resnet50 --data photos-shards/ --init resnet50.safetensors\n  \
     smog-trainer run --resume runs/cifar10-resnet18-20250101-120000\n  \
     smog-trainer run --preset demo --data synthetic:600 --steps 50 --trace trace.json\n  \
-    smog-trainer run --preset imagenet-resnet50 --data shards/ --device cuda:0 --set run.precision=bf16\n  \
+    smog-trainer run --preset imagenet-resnet50 --data shards/ --device cuda:0 --batch-size 1024\n  \
     smog-trainer run --preset imagenet-resnet50 --data shards/ --steps 500 --data-mode resident\n\n\
     Settings come in layers: the preset, over it --config, over it --set and the flags that stand for a setting. \
     `smog-trainer presets NAME` prints a preset with comments.\n\

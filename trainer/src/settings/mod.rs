@@ -19,6 +19,8 @@ mod span;
 mod validate;
 
 #[cfg(test)]
+mod preset_tests;
+#[cfg(test)]
 mod tests;
 
 pub use difference::Difference;

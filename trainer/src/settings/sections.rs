@@ -63,7 +63,8 @@ pub struct RunSection {
     /// `f32`, or `bf16`: convolutions and products of a step in bfloat16; weights, groups, loss and k-means stay
     /// f32. Pays where the hardware has it.
     pub precision: Precision,
-    /// Whether a GPU may round f32 convolutions and products to TF32: faster, about three decimal digits.
+    /// Whether a GPU may round f32 convolutions to TF32: faster, about three decimal digits. Products of matrices stay f32,
+    /// so a ViT or Swin gains nothing: `precision = "bf16"` is their way.
     pub tf32: bool,
     /// `stream`, or `resident`: one batch is taken and every step is done on it. Measures the rate that a perfect data
     /// path would give, and learns nothing; no checkpoints are written.
@@ -74,7 +75,7 @@ pub struct RunSection {
     pub log_every: Span,
     /// Stretch between checkpoints. One is always written at the end and on the first Ctrl-C.
     pub checkpoint_every: Span,
-    /// Checkpoints that are kept; older ones are deleted.
+    /// Checkpoints that are kept; older ones are deleted, but the last whose weights are known to give a finite loss.
     pub keep_checkpoints: u32,
 }
 
@@ -259,6 +260,8 @@ pub struct ScheduleSection {
     pub lr_per_256: f64,
     /// Rise in a straight line to the learning rate.
     pub warmup: Span,
+    /// Learning rate of the first step over the highest one; 0 begins with an equal share of the rise.
+    pub warmup_start: f64,
     /// Last learning rate over the highest one; between them half a cosine.
     pub final_lr_ratio: f64,
     /// Share of the old momentum weights that an update keeps, at step 0.
@@ -272,6 +275,7 @@ impl Default for ScheduleSection {
         Self {
             lr_per_256: 0.12,
             warmup: Span::Percent(5.0),
+            warmup_start: 0.0,
             final_lr_ratio: 0.001,
             momentum_start: 0.99,
             momentum_rises: true,

@@ -94,6 +94,8 @@ impl RunConfig {
         check("schedule.lr_per_256", lr, lr > 0.0 && lr.is_finite(), "expected above 0")?;
         let ratio = schedule.final_lr_ratio;
         check("schedule.final_lr_ratio", ratio, (0.0..=1.0).contains(&ratio), "expected 0 to 1")?;
+        let start = schedule.warmup_start;
+        check("schedule.warmup_start", start, (0.0..=1.0).contains(&start), "expected 0 to 1")?;
         let momentum = schedule.momentum_start;
         check(
             "schedule.momentum_start",

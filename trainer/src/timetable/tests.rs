@@ -69,6 +69,14 @@ fn too_many_groups_and_resets_that_never_come_are_mentioned() {
     let late = ["reset.every=\"999 epochs\"", "reset.early_first=false"];
     assert!(notes(&late, 3000).contains("there will be no reset"));
     assert!(notes(&["reset.every=\"1 steps\"", "reset.memory=400"], 6400).contains("many resets"));
+    // ImageNet's preset at a batch of 256: 300 steps of 5,004.
+    let imagenet = |batch: &str| {
+        let raw = RawConfig::preset("imagenet-resnet50").unwrap().with_set(batch).unwrap();
+        Timetable::new(&raw.resolve().unwrap(), 1_281_167).unwrap().warnings.join("\n")
+    };
+    let note = imagenet("run.batch_size=256");
+    assert!(note.contains("reset.every = 300 steps is 0.060 epoch"), "{note}");
+    assert_eq!(imagenet("run.batch_size=512"), "");
     let short = ["reset.every=\"2 steps\"", "reset.memory=400", "run.batch_size=8"];
     assert!(notes(&short, 64).contains("show only 32 features for 40 groups"));
 }

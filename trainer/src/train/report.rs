@@ -12,11 +12,10 @@ use smog_model::{GroupFigures, GroupStats, ResetReport, guard};
 use smog_pipeline::sample::SampleKey;
 use tch::{Kind, Tensor};
 
-use super::{Outcome, write_state};
-use crate::checkpoint::Store;
+use super::Outcome;
 use crate::collapse::Warning;
 use crate::data_wait::Waited;
-use crate::error::TrainError;
+use crate::error::{Broken, TrainError};
 use crate::gpu_load::GpuLoad;
 use crate::metrics::{Event, StepFigures, SummaryFigures};
 use crate::session::Session;
@@ -69,7 +68,7 @@ impl RecentKeys {
     }
 
     /// What was shown in this step.
-    fn of(&self, step: u64) -> &[SampleKey] {
+    pub(super) fn of(&self, step: u64) -> &[SampleKey] {
         let known = self.steps.iter().rev().find(|(first, _)| *first <= step);
         known.map_or(&[], |(_, keys)| keys)
     }
@@ -171,11 +170,8 @@ impl Session {
         if let Some(figures) = gpu {
             self.write(&Event::Gpu { step, figures })?;
         }
-        for warning in self.collapse.line(&figures.groups) {
-            tracing::warn!("{warning}");
-            let Warning { figure, value, limit, .. } = warning;
-            self.write(&Event::Collapse { step, figure, value, limit })?;
-        }
+        let warnings = self.collapse.line(&figures.groups);
+        self.warn(step, warnings)?;
         let num_groups = self.config.model.groups.count;
         self.progress.step(&figures, gpu.as_ref(), &self.timetable, num_groups);
         self.judge(step - losses.len() as u64, losses)
@@ -195,13 +191,24 @@ impl Session {
 
     /// Ends the run where one of these losses, of the steps from `first` on, is not a finite number.
     fn judge(&mut self, first: u64, losses: &[f64]) -> Result<(), TrainError> {
-        match losses.iter().position(|loss| !loss.is_finite()) {
-            Some(number) => Err(self.diverged(first + number as u64)?),
-            None => {
-                self.keys.checked((first + losses.len() as u64).saturating_sub(1));
-                Ok(())
-            }
+        let finite = losses.iter().take_while(|loss| loss.is_finite()).count();
+        let step = first + finite as u64;
+        if finite == losses.len() {
+            return self.proven(step);
         }
+        if finite > 0 {
+            self.proven(step)?;
+        }
+        Err(self.diverged(step, Broken::Loss)?)
+    }
+
+    fn warn(&mut self, step: u64, warnings: Vec<Warning>) -> Result<(), TrainError> {
+        for warning in warnings {
+            tracing::warn!("{warning}");
+            let Warning { figure, value, limit, advice, .. } = warning;
+            self.write(&Event::Collapse { step, figure, value, limit, advice })?;
+        }
+        Ok(())
     }
 
     pub(super) fn report_reset(
@@ -220,19 +227,9 @@ impl Session {
             report.smallest,
             report.largest,
         ));
-        self.write(&Event::Reset { step, report, reset_seconds: took.as_secs_f64() })
-    }
-
-    /// Keeps the state of a run that cannot go on, for a look, outside the checkpoints: nothing resumes there.
-    pub(super) fn diverged(&mut self, step: u64) -> Result<TrainError, TrainError> {
-        let store = Store::new(self.folder.path().join("diverged"), 1);
-        let saved = write_state(self, &store)?;
-        let path = saved.join("samples.json");
-        let text = serde_json::to_vec_pretty(self.keys.of(step)).unwrap_or_default();
-        std::fs::write(&path, text).map_err(TrainError::io("write", &path))?;
-        self.write(&Event::Diverged { step: step + 1 })?;
-        let lr = self.timetable.lr(step);
-        Ok(TrainError::Diverged { step: step + 1, seen_after: self.position.step, lr, saved })
+        self.write(&Event::Reset { step, report, reset_seconds: took.as_secs_f64() })?;
+        let warnings = self.collapse.reset(report);
+        self.warn(step, warnings)
     }
 
     /// The last lines. `trained_before` is the time spent in earlier sittings.

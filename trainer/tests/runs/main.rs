@@ -1,7 +1,11 @@
-//! Whole runs: resumed, refused, interrupted. One program, since each test program links libtorch.
+//! Whole runs: resumed, refused, interrupted, broken. One program, since each test program links libtorch.
 
 #[cfg(test)]
+mod collapse;
+#[cfg(test)]
 mod cuda;
+#[cfg(test)]
+mod diverge;
 #[cfg(test)]
 mod evaluate;
 #[cfg(test)]

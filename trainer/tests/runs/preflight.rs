@@ -1,7 +1,5 @@
 //! What is refused before step 0, in plain words, and leaves no run folder behind.
 
-use smog_trainer::train::Outcome;
-
 use crate::support::{data, events, open, refused, tiny, train, within};
 
 fn assert_refused(sets: &'static [&'static str], parts: &'static [&'static str]) {
@@ -91,23 +89,6 @@ fn a_loss_that_is_not_a_number_stops_the_run_and_keeps_its_state_apart() {
         let saved: Vec<_> = std::fs::read_dir(run.join("diverged")).unwrap().flatten().collect();
         assert!(saved.iter().any(|entry| entry.path().join("samples.json").is_file()));
         assert!(!run.join("checkpoints").exists(), "nothing resumes from it");
-    });
-}
-
-#[test]
-fn a_run_that_collapses_says_so_and_goes_on() {
-    within(60, || {
-        let dir = tempfile::tempdir().unwrap();
-        let run = dir.path().join("run");
-        // In one dimension there are two directions, and the first group of either takes all of its side.
-        let sets = ["model.dim=1", "reset.every=never", "reset.memory=0"];
-        let outcome = train(tiny(&sets), &run, false, Some(20));
-        assert_eq!(outcome, Outcome::Interrupted);
-        let said = events(&run, "collapse");
-        assert!(!said.is_empty(), "{:?}", events(&run, "step"));
-        for key in ["figure", "value", "limit", "step"] {
-            assert!(!said[0][key].is_null(), "{key}: {said:?}");
-        }
     });
 }
 
