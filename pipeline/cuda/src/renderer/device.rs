@@ -18,6 +18,8 @@ pub(crate) trait Device: Send + Sync + fmt::Debug {
     fn decoder(&self) -> Result<Box<dyn SingleDecoder>, CudaError>;
     /// The decoder that drives the JPEG engines, where there are any; one at a time.
     fn batch_decoder(&self) -> Result<Option<Box<dyn BatchDecoder>>, CudaError>;
+    /// Most images of a batch of that decoder; 0 where there is none.
+    fn max_batch_images(&self) -> u32;
     /// The kernels; one at a time.
     fn kernels(&self) -> Result<Box<dyn ViewKernels>, CudaError>;
     /// Bytes of the processor's memory that all of it takes with so many workers.

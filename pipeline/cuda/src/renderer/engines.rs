@@ -2,7 +2,9 @@
 //!
 //! It takes rows from the queue of all decoders and makes batches of those that the engines take; the others it passes
 //! to the workers. A batch begins as soon as the engines are idle, with what there is, so the last rows of a slot never
-//! wait for company; while a batch is under way the next one gathers, up to the size at which the engines are full.
+//! wait for company. While it is under way the next one gathers and begins behind it, if at least half of what fills the
+//! engines is there; less waits until they are idle, or many small batches would come out of a queue that is just not
+//! empty.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -67,16 +69,26 @@ impl Engines {
                 let Ok(job) = self.jobs.try_recv() else { break };
                 self.accept(job, cancel)?;
             }
-            let begun = self.busy.len() < MAX_BUSY && self.begin(cancel)?;
-            // Where nothing can begin, since nothing is there or there is no room for it, something has to end.
-            let idle = !begun || self.pending.is_empty() || self.busy.len() == MAX_BUSY;
-            if idle && !self.busy.is_empty() {
+            let begun = self.may_begin() && self.begin(cancel)?;
+            // Where nothing can begin, since too little is there or there is no room for it, something has to end.
+            let stuck = !begun || self.busy.len() == MAX_BUSY;
+            if stuck && !self.busy.is_empty() {
                 self.finish(cancel)?;
             }
             if cancel.is_cancelled() {
                 return Err(StageExit::Cancelled);
             }
         }
+    }
+
+    /// Whether what is pending is enough for a batch.
+    fn may_begin(&self) -> bool {
+        let least = match self.busy.len() {
+            0 => 1,
+            MAX_BUSY.. => return false,
+            _ => self.decoder.max_images().div_ceil(2),
+        };
+        self.pending.len() >= least
     }
 
     /// Keeps a row for the next batch, or passes it on.

@@ -110,6 +110,10 @@ impl Device for GpuDevice {
         Ok(Some(Box::new(GpuBatches { decoder, max_images, max_bytes })))
     }
 
+    fn max_batch_images(&self) -> u32 {
+        self.facts.max_batch_images
+    }
+
     fn kernels(&self) -> Result<Box<dyn ViewKernels>, CudaError> {
         let CudaOptions { max_views, max_side, kind, normalize, .. } = self.options;
         Ok(Box::new(GpuKernels {

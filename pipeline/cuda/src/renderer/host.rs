@@ -67,6 +67,10 @@ pub(super) struct Log {
     pub(super) drained: AtomicU32,
     pub(super) calls: AtomicU32,
     pub(super) views: AtomicU32,
+    /// Batches that the engines were given, those that they refused included.
+    pub(super) batches: AtomicU32,
+    /// Most of them that were under way at once.
+    pub(super) most_busy: AtomicU32,
 }
 
 /// The device.
@@ -113,10 +117,14 @@ impl Device for HostDevice {
     fn batch_decoder(&self) -> Result<Option<Box<dyn BatchDecoder>>, CudaError> {
         let decoder = self.behaviour.engines.map(|max_images| {
             let busy = VecDeque::new();
-            let single = Decoder::new(self.behaviour);
-            Box::new(EngineDecoder { single, max_images, busy }) as Box<dyn BatchDecoder>
+            let (single, log) = (Decoder::new(self.behaviour), Arc::clone(&self.log));
+            Box::new(EngineDecoder { single, max_images, busy, log }) as Box<dyn BatchDecoder>
         });
         Ok(decoder)
+    }
+
+    fn max_batch_images(&self) -> u32 {
+        self.behaviour.engines.unwrap_or(0) as u32
     }
 
     fn kernels(&self) -> Result<Box<dyn ViewKernels>, CudaError> {
@@ -187,6 +195,7 @@ struct EngineDecoder {
     max_images: usize,
     /// Whether each batch under way is whole.
     busy: VecDeque<bool>,
+    log: Arc<Log>,
 }
 
 impl BatchDecoder for EngineDecoder {
@@ -204,12 +213,14 @@ impl BatchDecoder for EngineDecoder {
 
     fn begin(&mut self, batch: &[(&[u8], Surface)]) -> Result<bool, CudaError> {
         assert!(batch.len() <= self.max_images && self.busy.len() < 2);
+        self.log.batches.fetch_add(1, SeqCst);
         let mut whole = true;
         for (encoded, surface) in batch {
             whole &= self.single.decode(encoded, surface)?;
         }
         if whole || self.single.behaviour.fails_late {
             self.busy.push_back(whole);
+            self.log.most_busy.fetch_max(self.busy.len() as u32, SeqCst);
             return Ok(true);
         }
         Ok(false)

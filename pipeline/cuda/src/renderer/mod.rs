@@ -170,6 +170,11 @@ impl Renderer for DeviceRenderer {
         self.workers
     }
 
+    fn queue_rows(&self) -> u32 {
+        // The engines take a batch at once, beside the workers.
+        2 * self.workers + self.device.max_batch_images()
+    }
+
     fn scratch_bytes(&self, max_pixels: u64, max_coefficient_bytes: u64) -> u64 {
         // Each worker has a decoder of the processor, too.
         let decoders = CpuRenderer::new(self.settings, self.workers);

@@ -279,6 +279,21 @@ fn plain_images_give_the_batches_of_the_cpu_renderer_with_and_without_engines() 
 }
 
 #[test]
+fn the_engines_get_a_second_batch_while_the_first_is_under_way() {
+    watched(|| {
+        let source = Images::source(70, |_| Kind::Plain);
+        let (counts, device) = assert_same(
+            &source,
+            &config(),
+            Behaviour { engines: Some(2), ..Behaviour::default() },
+            Unchecked::Decode,
+            25,
+        );
+        assert_eq!(device.log.most_busy.load(SeqCst), 2, "{counts:?}");
+    });
+}
+
+#[test]
 fn every_kind_of_image_comes_out_as_on_the_processor() {
     watched(|| {
         const KINDS: [Kind; 7] = [
