@@ -112,8 +112,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn of_kernels(args: &Check) -> anyhow::Result<Vec<Finding>> {
     let gpu = Gpu::open(args.device)?;
     let loaded = Kernels::load(gpu.context(), &KernelOptions::default())?;
-    let parity = kernels::parity(gpu.context(), &loaded, KERNEL_IMAGES)?;
-    let speed = kernels::speed(gpu.context(), &loaded, KERNEL_SIZE, KERNEL_BATCH, 20)?;
+    let parity = kernels::parity(&gpu, &loaded, KERNEL_IMAGES)?;
+    let speed = kernels::speed(&gpu, &loaded, KERNEL_SIZE, KERNEL_BATCH, 20)?;
     let micros = speed.microseconds_per_image;
     Ok(vec![
         judged(

@@ -117,7 +117,7 @@ impl Device for GpuDevice {
     fn kernels(&self) -> Result<Box<dyn ViewKernels>, CudaError> {
         let CudaOptions { max_views, max_side, kind, normalize, .. } = self.options;
         Ok(Box::new(GpuKernels {
-            workspace: Workspace::new(self.gpu.context(), max_views as usize, max_side)?,
+            workspace: Workspace::new(&self.gpu, max_views as usize, max_side)?,
             kernels: Arc::clone(&self.kernels),
             stream: self.gpu.stream()?,
             fences: Vec::new(),
