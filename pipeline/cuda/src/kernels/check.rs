@@ -146,6 +146,7 @@ pub fn speed(
         event.map_err(driver("cuEventCreate"))
     };
     let (begin, end) = (event()?, event()?);
+    finish_copies(gpu)?;
     // The first rounds are not counted: clocks rise, memory is touched for the first time.
     for round in 0..rounds + 3 {
         if round == 3 {
@@ -191,9 +192,16 @@ fn on_device(
     }
     let max_side = tasks.iter().map(|task| task.plan.size).max().unwrap_or(2);
     let mut workspace = Workspace::new(gpu, tasks.len(), max_side)?;
+    finish_copies(gpu)?;
     kernels.render(&stream, &mut workspace, &view_tasks, kind, NORMALIZE)?;
     stream.synchronize().map_err(driver("cuStreamSynchronize"))?;
     rows.iter().map(|row| row.read(kind)).collect()
+}
+
+/// Waits until what was written is there: a copy from memory that is not pinned returns before that, and the streams
+/// here do not wait for the default one that it is on.
+fn finish_copies(gpu: &Gpu) -> Result<(), CudaError> {
+    gpu.context().synchronize().map_err(driver("cuCtxSynchronize"))
 }
 
 /// Memory on the device.
