@@ -14,7 +14,7 @@ use smog_pipeline::stream::{BatchStream, Next, Start, StreamConfig, StreamParts}
 
 use crate::driver::{DeviceMemory, Gpu, failed};
 use crate::kernels::{Normalize, PixelKind, Surface};
-use crate::nvjpeg::{Backend, Handle, HardwareDecoder, Nvjpeg, has_no_engines};
+use crate::nvjpeg::{Begun, HardwareDecoder, Nvjpeg, engines};
 use crate::{CudaError, CudaFacts, CudaOptions, CudaRenderer, DeviceBatch, RouteCounts};
 
 /// Why a check could not be made.
@@ -206,14 +206,7 @@ const BUSY_ROUNDS: u32 = 100;
 pub fn stream_order(device: u32, rounds: u32) -> Result<Option<StreamOrder>, CudaError> {
     let gpu = Gpu::open(device)?;
     let library = Nvjpeg::load(&[])?;
-    let handle = match Handle::new(&library, &gpu, Backend::Hardware) {
-        Ok(handle) => handle,
-        Err(error) if has_no_engines(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    if handle.engines()? == (0, 0) {
-        return Ok(None);
-    }
+    let Some((handle, _)) = engines(&library, &gpu)? else { return Ok(None) };
     let images = SyntheticSource::new(1, 1, 512, 0).read(RowGroupId(0));
     let images = images.map_err(|error| CudaError::Options {
         key: "the drawn image",
@@ -249,7 +242,7 @@ pub fn stream_order(device: u32, rounds: u32) -> Result<Option<StreamOrder>, Cud
         }
         // SAFETY: the block is as large as the image and ours alone. That work is queued before is what is asked about;
         // the worst that follows are wrong pixels.
-        if !unsafe { decoder.begin(&[(encoded, surface)]) }? {
+        if unsafe { decoder.begin(&[(encoded, surface)]) }? != Begun::UnderWay {
             return Ok(None);
         }
         decoder.finish()?;

@@ -1,8 +1,8 @@
 //! The kernels on the device at hand, against the CPU renderer and against the clock: what a machine with a GPU runs
 //! before anything is believed of it.
 
-use cudarc::driver::sys::CUevent_flags;
 use cudarc::driver::result;
+use cudarc::driver::sys::CUevent_flags;
 use smog_pipeline::augment::{Recipe, SamplePlan, ViewKernels, ViewPlan};
 use smog_pipeline::codec::{Orientation, Pixels};
 use smog_pipeline::draw::{Domain, Draw};

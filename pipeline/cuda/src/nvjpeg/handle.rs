@@ -14,6 +14,12 @@ const UPSAMPLING_WITH_INTERPOLATION: u32 = 1 << 5;
 /// What is said where no handle can be made.
 const MAKE_HANDLE: &str =
     "nvjpegCreateEx, which needs a GPU and a driver at least as new as this library,";
+/// Architecture of H100 and H200, which have seven JPEG engines.
+const HOPPER: (i32, i32) = (9, 0);
+/// Why engines that are there may not be seen: nvJPEG reaches them through the driver's library for video.
+const CONTAINERS: &str =
+    "hybrid decoders take their images. Where the GPU has engines (A100, H100), a container needs \
+     NVIDIA_DRIVER_CAPABILITIES=compute,utility,video (libnvcuvid.so.1)";
 /// Device memory that a decoder takes more than the first image needs, so that later ones fit.
 const DEVICE_PADDING_BYTES: usize = 16 << 20;
 
@@ -121,14 +127,62 @@ impl Handle {
     }
 }
 
-/// Whether the device lacks JPEG engines, which is no failure.
-pub(crate) fn has_no_engines(error: &CudaError) -> bool {
-    matches!(
-        error,
-        CudaError::Nvjpeg {
-            status: sys::nvjpegStatus_t_NVJPEG_STATUS_ARCH_MISMATCH
-                | sys::nvjpegStatus_t_NVJPEG_STATUS_IMPLEMENTATION_NOT_SUPPORTED,
-            ..
+/// The handle of the JPEG engines, their number and the decoder cores in each; nothing where there are none to use.
+///
+/// # Errors
+/// What [`unless_refused`] leaves of them.
+pub(crate) fn engines(
+    library: &Nvjpeg,
+    gpu: &Gpu,
+) -> Result<Option<(Handle, (u32, u32))>, CudaError> {
+    let Some(handle) = unless_refused(Handle::new(library, gpu, Backend::Hardware))? else {
+        return Ok(None);
+    };
+    let Some((engines, cores)) = unless_refused(handle.engines())? else { return Ok(None) };
+    if engines * cores > 0 {
+        return Ok(Some((handle, (engines, cores))));
+    }
+    // A handle for no engines would decode in batches all the same, in software.
+    if gpu.compute_capability()? == HOPPER {
+        tracing::warn!("nvJPEG counts no JPEG engines on a GPU that has some; {CONTAINERS}");
+    }
+    Ok(None)
+}
+
+/// What was made for the JPEG engines, or nothing and a warning where nvJPEG refuses: the hybrid decoders do without
+/// them. A lack of memory stays an error, and so does what the driver says: the rest would fail of it, too.
+pub(crate) fn unless_refused<T>(made: Result<T, CudaError>) -> Result<Option<T>, CudaError> {
+    const NO_MEMORY: u32 = sys::nvjpegStatus_t_NVJPEG_STATUS_ALLOCATOR_FAILURE;
+    match made {
+        Ok(made) => Ok(Some(made)),
+        Err(error @ CudaError::Nvjpeg { status, .. }) if status != NO_MEMORY => {
+            tracing::warn!("the JPEG engines are not used: {error}; {CONTAINERS}");
+            Ok(None)
         }
-    )
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nvjpeg::status;
+
+    #[test]
+    fn engines_that_are_refused_are_done_without_but_not_a_lack_of_memory() {
+        let failed = |status| status::check("nvjpegCreateEx", status).map(|()| 7);
+        assert_eq!(unless_refused(failed(0)), Ok(Some(7)));
+        // No engines, no library of the video decoders, an old driver, and what nobody expects.
+        for status in [1, 2, 6, 7, 8, 9] {
+            assert_eq!(unless_refused(failed(status)), Ok(None), "{status}");
+        }
+        let error = unless_refused(failed(5)).expect_err("there is no memory");
+        assert!(error.to_string().contains("ALLOCATOR_FAILURE"), "{error}");
+        let lost = CudaError::Driver {
+            what: "cuStreamCreate",
+            code: 719,
+            name: "CUDA_ERROR_LAUNCH_FAILED".into(),
+        };
+        assert_eq!(unless_refused::<u32>(Err(lost.clone())), Err(lost));
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::CudaError;
 use crate::kernels::{Surface, ViewTask};
+use crate::nvjpeg::Begun;
 use crate::ring::SlotMaker;
 use crate::surfaces::{Fence, Surfaces};
 
@@ -42,8 +43,8 @@ pub(crate) trait BatchDecoder: Send {
     fn max_bytes(&self) -> usize;
     /// Whether it takes the image of this size, by its header.
     fn takes(&mut self, encoded: &[u8], width: u32, height: u32) -> Result<bool, CudaError>;
-    /// Begins a batch. `false` where it is refused; nothing of it is then under way.
-    fn begin(&mut self, batch: &[(&[u8], Surface)]) -> Result<bool, CudaError>;
+    /// Begins a batch.
+    fn begin(&mut self, batch: &[(&[u8], Surface)]) -> Result<Begun, CudaError>;
     /// Waits for the oldest batch that was begun. `false` where it failed for the sake of an image.
     fn finish(&mut self) -> Result<bool, CudaError>;
 }

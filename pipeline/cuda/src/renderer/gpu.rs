@@ -10,7 +10,9 @@ use super::{BatchDecoder, Device, SingleDecoder, ViewKernels};
 use crate::CudaError;
 use crate::driver::{DeviceMemory, Event, Gpu, PinnedMemory};
 use crate::kernels::{Kernels, Surface, ViewTask, Workspace};
-use crate::nvjpeg::{Backend, Handle, HardwareDecoder, HybridDecoder, Nvjpeg, has_no_engines};
+use crate::nvjpeg::{
+    Backend, Begun, Handle, HardwareDecoder, HybridDecoder, Nvjpeg, engines, unless_refused,
+};
 use crate::ring::{Block, SlotEvents, SlotMaker};
 use crate::surfaces::{Fence, Surfaces};
 
@@ -44,13 +46,9 @@ impl GpuDevice {
         let gpu = Gpu::open(options.device)?;
         let library = Nvjpeg::load(&options.nvjpeg_paths)?;
         let hybrid = Handle::new(&library, &gpu, Backend::Default)?;
-        let hardware = if options.hardware { engines(&library, &gpu)? } else { None };
-        let (num_engines, num_cores) = match &hardware {
-            Some(handle) => handle.engines()?,
-            None => (0, 0),
-        };
-        // A handle for no engines would decode in batches all the same, in software.
-        let hardware = hardware.filter(|_| num_engines * num_cores > 0);
+        let found = if options.hardware { engines(&library, &gpu)? } else { None };
+        let (num_engines, num_cores) = found.map_or((0, 0), |(_, counted)| counted);
+        let hardware = found.map(|(handle, _)| handle);
         let max_images = match options.max_batch_images {
             0 => IMAGES_PER_CORE * num_engines * num_cores,
             given => given,
@@ -76,15 +74,6 @@ impl GpuDevice {
     }
 }
 
-/// A handle for the JPEG engines, where the device has any.
-fn engines(library: &Nvjpeg, gpu: &Gpu) -> Result<Option<Handle>, CudaError> {
-    match Handle::new(library, gpu, Backend::Hardware) {
-        Ok(handle) => Ok(Some(handle)),
-        Err(error) if has_no_engines(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 impl Device for GpuDevice {
     fn slots(&self) -> Arc<dyn SlotMaker> {
         Arc::new(GpuSlots(self.gpu.clone()))
@@ -106,8 +95,9 @@ impl Device for GpuDevice {
         let Some(handle) = self.hardware else { return Ok(None) };
         let max_images = self.facts.max_batch_images as usize;
         let max_bytes = self.options.staging_bytes;
-        let decoder = HardwareDecoder::new(handle, &self.gpu, max_images, max_bytes)?;
-        Ok(Some(Box::new(GpuBatches { decoder, max_images, max_bytes })))
+        let decoder = HardwareDecoder::new(handle, &self.gpu, max_images, max_bytes);
+        Ok(unless_refused(decoder)?
+            .map(|decoder| Box::new(GpuBatches { decoder, max_images, max_bytes }) as _))
     }
 
     fn max_batch_images(&self) -> u32 {
@@ -186,7 +176,7 @@ impl BatchDecoder for GpuBatches {
         self.decoder.takes(encoded, width, height)
     }
 
-    fn begin(&mut self, batch: &[(&[u8], Surface)]) -> Result<bool, CudaError> {
+    fn begin(&mut self, batch: &[(&[u8], Surface)]) -> Result<Begun, CudaError> {
         // SAFETY: the surfaces are leases of the circle, whose last readers were waited for on the host; they are held
         // until `finish` has returned, or, where the stream ends before, until this decoder has waited in its drop.
         unsafe { self.decoder.begin(batch) }

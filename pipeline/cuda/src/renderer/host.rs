@@ -14,6 +14,7 @@ use smog_pipeline::codec::{DecodeLimits, DecodeRequest, DecoderKind, Pixels, dec
 use super::{BatchDecoder, Device, SingleDecoder, ViewKernels};
 use crate::CudaError;
 use crate::kernels::{Normalize, PixelKind, Surface, ViewTask, oracle};
+use crate::nvjpeg::Begun;
 use crate::ring::{Block, DeviceRing, SlotEvents, SlotMaker};
 use crate::surfaces::{Fence, Surfaces};
 
@@ -33,6 +34,8 @@ pub(super) struct Behaviour {
     pub(super) surface_bytes: u64,
     /// The decoders refuse a JPEG that begins with a comment.
     pub(super) refuses_comments: bool,
+    /// The engines refuse every batch.
+    pub(super) engines_refuse: bool,
     /// Batches fail only when they are waited for.
     pub(super) fails_late: bool,
     /// The call of the kernels that panics, and the one that fails.
@@ -49,6 +52,7 @@ impl Default for Behaviour {
             oracle: false,
             surface_bytes: 1 << 20,
             refuses_comments: false,
+            engines_refuse: false,
             fails_late: false,
             kernels_panic_at: None,
             kernels_fail_at: None,
@@ -211,19 +215,23 @@ impl BatchDecoder for EngineDecoder {
         Ok(true)
     }
 
-    fn begin(&mut self, batch: &[(&[u8], Surface)]) -> Result<bool, CudaError> {
+    fn begin(&mut self, batch: &[(&[u8], Surface)]) -> Result<Begun, CudaError> {
         assert!(batch.len() <= self.max_images && self.busy.len() < 2);
         self.log.batches.fetch_add(1, SeqCst);
-        let mut whole = true;
+        let mut whole = !self.single.behaviour.engines_refuse;
         for (encoded, surface) in batch {
             whole &= self.single.decode(encoded, surface)?;
         }
         if whole || self.single.behaviour.fails_late {
             self.busy.push_back(whole);
             self.log.most_busy.fetch_max(self.busy.len() as u32, SeqCst);
-            return Ok(true);
+            return Ok(Begun::UnderWay);
         }
-        Ok(false)
+        Ok(Begun::Refused(CudaError::Nvjpeg {
+            what: "nvjpegDecodeBatched",
+            status: 8,
+            name: "NVJPEG_STATUS_INTERNAL_ERROR",
+        }))
     }
 
     fn finish(&mut self) -> Result<bool, CudaError> {

@@ -251,6 +251,8 @@ impl Renderer for DeviceRenderer {
                 counters: metrics.counters(DECODE, self.workers),
                 routes: Arc::clone(&self.routes),
                 idle_since: Instant::now(),
+                failed_in_a_row: 0,
+                warned: false,
             };
             stages.spawn(ENGINES_THREAD.to_owned(), move |cancel| engines.run(cancel))?;
         }
