@@ -260,10 +260,18 @@ fn module(
     }
     let (major, minor) = context.compute_capability().map_err(driver("cuDeviceGetAttribute"))?;
     let architecture = u32::try_from(10 * major + minor).unwrap_or(0);
+    let load =
+        |bytes| context.load_module(Ptx::from_binary(bytes)).map_err(driver("cuModuleLoadData"));
     let code = compile(architecture, options)?;
-    let module =
-        context.load_module(Ptx::from_binary(code.bytes)).map_err(driver("cuModuleLoadData"))?;
-    Ok((module, code.target))
+    match load(code.bytes) {
+        Err(error) if code.cached => {
+            // The cache may be shared with a machine whose driver is newer.
+            tracing::warn!(%error, "kernels out of the cache are not for this driver, compiling them");
+            let code = compile(architecture, &KernelOptions { cache: None, ..options.clone() })?;
+            Ok((load(code.bytes)?, code.target))
+        }
+        loaded => Ok((loaded?, code.target)),
+    }
 }
 
 /// Says what failed.
