@@ -4,23 +4,24 @@ use std::ptr;
 
 use nvjpeg_sys as sys;
 
-use super::Nvjpeg;
 use super::status::check;
+use super::{Nvjpeg, Version};
 use crate::CudaError;
 use crate::driver::Gpu;
 
 /// Chroma upsampling by interpolation, as libjpeg-turbo does it; newer than the bindings.
 const UPSAMPLING_WITH_INTERPOLATION: u32 = 1 << 5;
+/// Major and minor version of nvJPEG from which on it is known to do that. An older one may take the flag and do nothing.
+const INTERPOLATES_FROM: (i32, i32) = (12, 1);
 /// What is said where no handle can be made.
 const MAKE_HANDLE: &str =
     "nvjpegCreateEx, which needs a GPU and a driver at least as new as this library,";
 /// Architecture of H100 and H200, which have seven JPEG engines.
 const HOPPER: (i32, i32) = (9, 0);
 /// Why engines that are there may not be seen: nvJPEG reaches them through the driver's library for video.
-const CONTAINERS: &str =
-    "hybrid decoders take their images. Where the GPU has engines (A100, H100), a container needs \
+const CONTAINERS: &str = "hybrid decoders take their images. Where the GPU has engines (A100, H100), a container needs \
      NVIDIA_DRIVER_CAPABILITIES=compute,utility,video (libnvcuvid.so.1)";
-/// Device memory that a decoder takes more than the first image needs, so that later ones fit.
+/// Device memory that a decoder takes with its first image, or more in steps of it, so that most later ones fit.
 const DEVICE_PADDING_BYTES: usize = 16 << 20;
 
 /// The parts of nvJPEG that there are handles for.
@@ -57,10 +58,7 @@ impl Handle {
     }
 
     /// The same on the device that the calling thread has, the first one if it has none.
-    pub(super) fn on_current_device(
-        _library: &Nvjpeg,
-        backend: Backend,
-    ) -> Result<Self, CudaError> {
+    pub(super) fn on_current_device(library: &Nvjpeg, backend: Backend) -> Result<Self, CudaError> {
         let kind = match backend {
             Backend::Hardware => sys::nvjpegBackend_t_NVJPEG_BACKEND_HARDWARE,
             Backend::Default => sys::nvjpegBackend_t_NVJPEG_BACKEND_DEFAULT,
@@ -73,13 +71,15 @@ impl Handle {
             };
             (status, raw)
         };
-        let (mut status, mut raw) = create(UPSAMPLING_WITH_INTERPOLATION);
-        let interpolates = status == sys::nvjpegStatus_t_NVJPEG_STATUS_SUCCESS;
+        let wanted = flags(library.version());
+        let (mut status, mut raw) = create(wanted);
+        let interpolates = wanted == UPSAMPLING_WITH_INTERPOLATION
+            && status == sys::nvjpegStatus_t_NVJPEG_STATUS_SUCCESS;
         let unknown = [
             sys::nvjpegStatus_t_NVJPEG_STATUS_INVALID_PARAMETER,
             sys::nvjpegStatus_t_NVJPEG_STATUS_IMPLEMENTATION_NOT_SUPPORTED,
         ];
-        if unknown.contains(&status) {
+        if wanted != sys::NVJPEG_FLAGS_DEFAULT && unknown.contains(&status) {
             (status, raw) = create(sys::NVJPEG_FLAGS_DEFAULT);
         }
         check(MAKE_HANDLE, status)?;
@@ -127,6 +127,15 @@ impl Handle {
     }
 }
 
+/// What a handle is made with.
+fn flags(version: Version) -> u32 {
+    if (version.major, version.minor) >= INTERPOLATES_FROM {
+        UPSAMPLING_WITH_INTERPOLATION
+    } else {
+        sys::NVJPEG_FLAGS_DEFAULT
+    }
+}
+
 /// The handle of the JPEG engines, their number and the decoder cores in each; nothing where there are none to use.
 ///
 /// # Errors
@@ -167,6 +176,17 @@ pub(crate) fn unless_refused<T>(made: Result<T, CudaError>) -> Result<Option<T>,
 mod tests {
     use super::*;
     use crate::nvjpeg::status;
+
+    #[test]
+    fn colour_is_interpolated_by_versions_that_are_known_to_do_it() {
+        let of = |major, minor| flags(Version { major, minor, patch: 0 });
+        for (major, minor) in [(11, 9), (12, 0)] {
+            assert_eq!(of(major, minor), sys::NVJPEG_FLAGS_DEFAULT, "{major}.{minor}");
+        }
+        for (major, minor) in [(12, 1), (12, 4), (13, 0)] {
+            assert_eq!(of(major, minor), UPSAMPLING_WITH_INTERPOLATION, "{major}.{minor}");
+        }
+    }
 
     #[test]
     fn engines_that_are_refused_are_done_without_but_not_a_lack_of_memory() {
