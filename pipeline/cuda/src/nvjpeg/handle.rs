@@ -48,7 +48,13 @@ unsafe impl Sync for Handle {}
 
 impl Handle {
     /// The same for pinned memory, of each decoder.
-    pub(crate) const PINNED_BYTES: usize = 8 << 20;
+    const PINNED_BYTES: usize = 8 << 20;
+
+    /// Pinned memory that a hybrid decoder comes to take, where no image has more than `max_pixels` pixels. It is not
+    /// documented what it stages there; counted are the coefficients of 4:2:0, two bytes for each of 1.5 per pixel.
+    pub(crate) fn pinned_bytes(max_pixels: u64) -> u64 {
+        (3 * max_pixels).max(1).next_multiple_of(Self::PINNED_BYTES as u64)
+    }
 
     /// Makes one on the device of `gpu`. Where the library does not know the interpolating upsampling it is left out,
     /// with a warning, since subsampled colour then differs from that of the CPU renderer.
@@ -176,6 +182,12 @@ pub(crate) fn unless_refused<T>(made: Result<T, CudaError>) -> Result<Option<T>,
 mod tests {
     use super::*;
     use crate::nvjpeg::status;
+
+    #[test]
+    fn a_decoder_grows_with_the_largest_image_in_steps() {
+        let of = |megabytes: u64| Handle::pinned_bytes(megabytes * 1_000_000) >> 20;
+        assert_eq!([0, 1, 2, 3, 12, 100].map(of), [8, 8, 8, 16, 40, 288]);
+    }
 
     #[test]
     fn colour_is_interpolated_by_versions_that_are_known_to_do_it() {

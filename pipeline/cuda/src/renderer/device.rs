@@ -23,8 +23,8 @@ pub(crate) trait Device: Send + Sync + fmt::Debug {
     fn max_batch_images(&self) -> u32;
     /// The kernels; one at a time.
     fn kernels(&self) -> Result<Box<dyn ViewKernels>, CudaError>;
-    /// Bytes of the processor's memory that all of it takes with so many workers.
-    fn host_bytes(&self, workers: u32) -> u64;
+    /// Bytes of the processor's memory that all of it takes with so many workers and images of up to `max_pixels` pixels.
+    fn host_bytes(&self, workers: u32, max_pixels: u64) -> u64;
 }
 
 /// Brings single images to surfaces.

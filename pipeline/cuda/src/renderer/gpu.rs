@@ -118,11 +118,10 @@ impl Device for GpuDevice {
         }))
     }
 
-    fn host_bytes(&self, workers: u32) -> u64 {
+    fn host_bytes(&self, workers: u32, max_pixels: u64) -> u64 {
         let batches =
             if self.hardware.is_some() { 2 * self.options.staging_bytes as u64 } else { 0 };
-        // nvJPEG's own pinned buffer is as large as it was told to pad.
-        u64::from(workers) * (UPLOAD_BYTES as u64 + Handle::PINNED_BYTES as u64) + batches
+        u64::from(workers) * (UPLOAD_BYTES as u64 + Handle::pinned_bytes(max_pixels)) + batches
     }
 }
 

@@ -139,7 +139,7 @@ impl Device for HostDevice {
         }))
     }
 
-    fn host_bytes(&self, _workers: u32) -> u64 {
+    fn host_bytes(&self, _workers: u32, _max_pixels: u64) -> u64 {
         0
     }
 }

@@ -179,7 +179,7 @@ impl Renderer for DeviceRenderer {
         // Each worker has a decoder of the processor, too.
         let decoders = CpuRenderer::new(self.settings, self.workers);
         decoders.scratch_bytes(max_pixels, max_coefficient_bytes)
-            + self.device.host_bytes(self.workers)
+            + self.device.host_bytes(self.workers, max_pixels)
     }
 
     fn start(
