@@ -17,6 +17,9 @@ use crate::kernels::Surface;
 
 /// A state may not be used again before its batch has ended.
 const NUM_STATES: usize = 2;
+/// Images per core of the engines in a batch where nothing else is said: enough that they do not run dry between two
+/// batches, and few enough that the last image of a slot does not wait long.
+const IMAGES_PER_CORE: u32 = 4;
 /// What the engines are told to expect; it also turns on the library's memory pool.
 const EXPECTED_SIDE: i32 = 512;
 
@@ -63,6 +66,11 @@ unsafe impl Send for State {}
 unsafe impl Send for Header {}
 
 impl HardwareDecoder {
+    /// Images that make a batch for so many engines and cores in each.
+    pub(crate) fn images_at_once(engines: u32, cores: u32) -> u32 {
+        IMAGES_PER_CORE * engines * cores
+    }
+
     /// Batches of up to `max_images` images and `staging_bytes` bytes.
     pub(crate) fn new(
         handle: Handle,

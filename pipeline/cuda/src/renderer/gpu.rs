@@ -18,10 +18,6 @@ use crate::surfaces::{Fence, Surfaces};
 
 /// Pinned memory through which a worker copies pixels, piece by piece.
 const UPLOAD_BYTES: usize = 4 << 20;
-/// Images per core of the JPEG engines in a batch where nothing else is said: enough that they do not run dry between
-/// two batches, and few enough that the last image of a slot does not wait long.
-const IMAGES_PER_CORE: u32 = 4;
-
 /// A GPU with nvJPEG and the kernels, opened once per renderer.
 pub(super) struct GpuDevice {
     gpu: Gpu,
@@ -50,7 +46,7 @@ impl GpuDevice {
         let (num_engines, num_cores) = found.map_or((0, 0), |(_, counted)| counted);
         let hardware = found.map(|(handle, _)| handle);
         let max_images = match options.max_batch_images {
-            0 => IMAGES_PER_CORE * num_engines * num_cores,
+            0 => HardwareDecoder::images_at_once(num_engines, num_cores),
             given => given,
         };
         let interpolates =

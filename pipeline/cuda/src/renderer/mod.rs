@@ -74,6 +74,21 @@ pub struct RouteCounts {
     pub hybrid_refused: u64,
 }
 
+impl RouteCounts {
+    /// What was counted since `before`, of the same renderer.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            hardware: self.hardware - before.hardware,
+            hardware_batches: self.hardware_batches - before.hardware_batches,
+            hybrid: self.hybrid - before.hybrid,
+            cpu: self.cpu - before.cpu,
+            hardware_refused: self.hardware_refused - before.hardware_refused,
+            hybrid_refused: self.hybrid_refused - before.hybrid_refused,
+        }
+    }
+}
+
 /// The counters behind [`RouteCounts`].
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
