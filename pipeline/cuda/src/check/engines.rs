@@ -52,15 +52,13 @@ pub struct Engines {
 pub fn engines(device: u32, rounds: u32) -> Result<Option<Engines>, CudaError> {
     let gpu = Gpu::open(device)?;
     let library = Nvjpeg::load(&[])?;
-    let Some((handle, (engines, cores_per_engine))) = nvjpeg::engines(&library, &gpu)? else {
-        return Ok(None);
-    };
-    let images = HardwareDecoder::images_at_once(engines, cores_per_engine);
+    let Some(found) = nvjpeg::engines(&library, &gpu)? else { return Ok(None) };
+    let images = HardwareDecoder::images_at_once(found.count, found.cores);
     let encoded = drawn()?;
     let target = Target::new(&gpu, images as usize)?;
     let before = free_bytes(&gpu)?;
     let bytes = CudaOptions::DEFAULT_STAGING_BYTES;
-    let mut decoder = HardwareDecoder::new(handle, &gpu, images as usize, bytes)?;
+    let mut decoder = HardwareDecoder::new(found.handle, &gpu, images as usize, bytes)?;
     let made = free_bytes(&gpu)?;
     if !decoder.takes(&encoded, SIDE, SIDE)? {
         return Err(not_taken("a header that is not supported".to_owned()));
@@ -80,8 +78,8 @@ pub fn engines(device: u32, rounds: u32) -> Result<Option<Engines>, CudaError> {
     let grown = free_bytes(&gpu)?;
     let (cut_off, spoilt) = after_damage(&mut decoder, &encoded, &target, &expected)?;
     Ok(Some(Engines {
-        engines,
-        cores_per_engine,
+        engines: found.count,
+        cores_per_engine: found.cores,
         images,
         rounds,
         overtaken,

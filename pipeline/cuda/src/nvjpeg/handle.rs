@@ -142,20 +142,27 @@ fn flags(version: Version) -> u32 {
     }
 }
 
-/// The handle of the JPEG engines, their number and the decoder cores in each; nothing where there are none to use.
+/// The JPEG engines of a device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JpegEngines {
+    pub(crate) handle: Handle,
+    /// How many there are.
+    pub(crate) count: u32,
+    /// Decoder cores in each.
+    pub(crate) cores: u32,
+}
+
+/// The JPEG engines, where there are any to use.
 ///
 /// # Errors
 /// What [`unless_refused`] leaves of them.
-pub(crate) fn engines(
-    library: &Nvjpeg,
-    gpu: &Gpu,
-) -> Result<Option<(Handle, (u32, u32))>, CudaError> {
+pub(crate) fn engines(library: &Nvjpeg, gpu: &Gpu) -> Result<Option<JpegEngines>, CudaError> {
     let Some(handle) = unless_refused(Handle::new(library, gpu, Backend::Hardware))? else {
         return Ok(None);
     };
-    let Some((engines, cores)) = unless_refused(handle.engines())? else { return Ok(None) };
-    if engines * cores > 0 {
-        return Ok(Some((handle, (engines, cores))));
+    let Some((count, cores)) = unless_refused(handle.engines())? else { return Ok(None) };
+    if count * cores > 0 {
+        return Ok(Some(JpegEngines { handle, count, cores }));
     }
     // A handle for no engines would decode in batches all the same, in software.
     if gpu.compute_capability()? == HOPPER {

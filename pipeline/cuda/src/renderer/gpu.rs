@@ -18,6 +18,7 @@ use crate::surfaces::{Fence, Surfaces};
 
 /// Pinned memory through which a worker copies pixels, piece by piece.
 const UPLOAD_BYTES: usize = 4 << 20;
+
 /// A GPU with nvJPEG and the kernels, opened once per renderer.
 pub(super) struct GpuDevice {
     gpu: Gpu,
@@ -43,8 +44,8 @@ impl GpuDevice {
         let library = Nvjpeg::load(&options.nvjpeg_paths)?;
         let hybrid = Handle::new(&library, &gpu, Backend::Default)?;
         let found = if options.hardware { engines(&library, &gpu)? } else { None };
-        let (num_engines, num_cores) = found.map_or((0, 0), |(_, counted)| counted);
-        let hardware = found.map(|(handle, _)| handle);
+        let (num_engines, num_cores) = found.map_or((0, 0), |found| (found.count, found.cores));
+        let hardware = found.map(|found| found.handle);
         let max_images = match options.max_batch_images {
             0 => HardwareDecoder::images_at_once(num_engines, num_cores),
             given => given,
