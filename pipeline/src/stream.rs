@@ -206,7 +206,7 @@ impl BatchStream {
             ring(&self.shape, self.forecast.num_slots, &*self.parts.memory, metrics)?;
         let budget = ByteBudget::new(self.forecast.resident_groups_bytes);
         let (fetched, input) = bounded(READ_AHEAD);
-        let (jobs, rows) = bounded(2 * self.parts.renderer.workers() as usize);
+        let (jobs, rows) = bounded(self.parts.renderer.queue_rows() as usize);
         let capacities =
             [READ_AHEAD, jobs.capacity().unwrap_or(0), self.forecast.num_slots as usize];
         for (known, capacity) in metrics.capacities.iter().zip(capacities) {

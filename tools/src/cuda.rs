@@ -1,28 +1,34 @@
 //! `smog-tools cuda`: what a machine with a GPU is asked before anything is believed of it.
 
+mod findings;
+mod pictures;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Subcommand;
-use serde::Serialize;
+use smog_cuda::check::{self, Compared, Machine};
 use smog_cuda::driver::Gpu;
 use smog_cuda::kernels::{KernelOptions, Kernels, check as kernels};
-use smog_cuda::{RouteCounts, check as renderer};
 use smog_pipeline::augment::Recipe;
 use smog_pipeline::source::{Source, SyntheticSource, find};
 use smog_pipeline::stream::StreamConfig;
 
-use crate::FAILED;
+use crate::{FAILED, environment};
+use findings::{Finding, broken, judged, measured, ways};
 
 /// Images whose views are compared with those of the CPU renderer, and images of a measured batch.
 const KERNEL_IMAGES: u64 = 48;
 const KERNEL_BATCH: usize = 256;
 /// Size of the images that kernels are measured on: what photographs of ImageNet have on average.
 const KERNEL_SIZE: (u32, u32) = (500, 375);
-/// Images that are decoded behind other work.
-const ORDER_ROUNDS: u32 = 50;
+/// How often the JPEG engines are tried.
+const ENGINE_ROUNDS: u32 = 50;
+/// Rows of a batch of pictures of one kind, and batches.
+const PICTURE_ROWS: u32 = 24;
+const PICTURE_STEPS: u32 = 3;
 /// Levels that a view may be off, where nvJPEG decoded the image: its inverse transform is not libjpeg-turbo's to the
 /// bit, and contrast makes more of it.
 const MAX_MEAN_LEVELS: f64 = 1.0;
@@ -44,7 +50,8 @@ enum What {
 #[command(after_help = "\
 Kernels have to give the views of the CPU renderer to the bit, and take less than 10 microseconds an
 image. The renderer has to show the same samples with the same plans, its views within a level on
-average: nvJPEG decodes a little otherwise than libjpeg-turbo.
+average: nvJPEG decodes a little otherwise than libjpeg-turbo. That is also asked of pictures in each
+coding that leaves the processor, with the JPEG engines and without.
 
 Exit codes: 0 all is well, 1 something is not, or there is no GPU.
 
@@ -78,17 +85,6 @@ struct Check {
     json: bool,
 }
 
-/// One finding.
-#[derive(Debug, Serialize)]
-struct Finding {
-    name: String,
-    value: f64,
-    unit: &'static str,
-    /// What it is held against; empty where it is only measured.
-    target: &'static str,
-    passed: Option<bool>,
-}
-
 /// Runs the command.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let What::Check(args) = args.what;
@@ -97,9 +93,31 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         "--seconds {}: expected more than 0 and less than a day",
         args.seconds
     );
-    let mut found = of_kernels(&args)?;
-    found.extend(of_engines(&args)?);
-    found.extend(of_renderer(&args)?);
+    // Why engines are not used, and the like.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .with_max_level(tracing::Level::WARN)
+        .init();
+    // Without a GPU there is nothing to find.
+    let gpu = Gpu::open(args.device)?;
+    let machine = Machine {
+        device: args.device,
+        hardware: true,
+        kernels: KernelOptions { cache: environment::kernel_cache(), ..KernelOptions::default() },
+    };
+    let mut found = Vec::new();
+    let mut add = |part: &str, result: anyhow::Result<Vec<Finding>>| match result {
+        Ok(findings) => found.extend(findings),
+        Err(error) => found.push(broken(part, &error)),
+    };
+    add("kernels", of_kernels(&gpu, &machine));
+    add("JPEG engines", of_engines(&machine));
+    add("pictures", of_pictures(&machine));
+    let without = Machine { hardware: false, ..machine.clone() };
+    add("pictures without JPEG engines", of_pictures(&without));
+    add("renderer", of_renderer(&args, &machine));
     if args.json {
         say(&serde_json::json!({ "checks": found }).to_string());
     } else {
@@ -109,11 +127,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
-fn of_kernels(args: &Check) -> anyhow::Result<Vec<Finding>> {
-    let gpu = Gpu::open(args.device)?;
-    let loaded = Kernels::load(gpu.context(), &KernelOptions::default())?;
-    let parity = kernels::parity(gpu.context(), &loaded, KERNEL_IMAGES)?;
-    let speed = kernels::speed(gpu.context(), &loaded, KERNEL_SIZE, KERNEL_BATCH, 20)?;
+fn of_kernels(gpu: &Gpu, machine: &Machine) -> anyhow::Result<Vec<Finding>> {
+    let loaded = Kernels::load(gpu.context(), &machine.kernels)?;
+    let parity = kernels::parity(gpu, &loaded, KERNEL_IMAGES)?;
+    let speed = kernels::speed(gpu, &loaded, KERNEL_SIZE, KERNEL_BATCH, 20)?;
     let micros = speed.microseconds_per_image;
     Ok(vec![
         judged(
@@ -133,16 +150,94 @@ fn of_kernels(args: &Check) -> anyhow::Result<Vec<Finding>> {
     ])
 }
 
-/// Not judged: the renderer waits on the host in any case.
-fn of_engines(args: &Check) -> anyhow::Result<Vec<Finding>> {
-    let Some(order) = renderer::stream_order(args.device, ORDER_ROUNDS)? else {
+fn of_engines(machine: &Machine) -> anyhow::Result<Vec<Finding>> {
+    let Some(seen) = check::engines(machine.device, ENGINE_ROUNDS)? else {
         return Ok(vec![measured("JPEG engines that can be used".to_owned(), 0.0, "")]);
     };
-    let name = "JPEG engines: images that overtook work queued before them";
-    Ok(vec![measured(format!("{name}, of {}", order.rounds), order.overtaken.into(), "")])
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    Ok(vec![
+        measured(
+            format!("JPEG engines that can be used, of {} cores", seen.cores_per_engine),
+            seen.engines.into(),
+            "",
+        ),
+        // The renderer waits on the host in any case.
+        measured(
+            format!(
+                "JPEG engines: images that overtook work queued before them, of {}",
+                seen.rounds
+            ),
+            seen.overtaken.into(),
+            "",
+        ),
+        judged(
+            format!(
+                "JPEG engines: images not there when their batch had ended, of {}",
+                seen.rounds
+            ),
+            seen.early.into(),
+            "",
+            "0",
+            seen.early == 0,
+        ),
+        measured(
+            format!("JPEG engines: memory for batches of {} images", seen.images),
+            megabytes(seen.made_bytes),
+            "MB",
+        ),
+        measured(
+            "JPEG engines: more memory after the first batches".to_owned(),
+            megabytes(seen.grown_bytes),
+            "MB",
+        ),
+        judged(
+            format!(
+                "JPEG engines: images spoilt by a cut-off one in the batch before, which was: {}",
+                seen.cut_off
+            ),
+            seen.spoilt.into(),
+            "",
+            "0",
+            seen.spoilt == 0,
+        ),
+    ])
 }
 
-fn of_renderer(args: &Check) -> anyhow::Result<Vec<Finding>> {
+fn of_pictures(machine: &Machine) -> anyhow::Result<Vec<Finding>> {
+    let recipe = Recipe::preset("smog_multicrop").context("no recipe smog_multicrop")?;
+    // One worker, so that the engines get their share of the few.
+    let config = StreamConfig { workers: 1, ..StreamConfig::new(recipe, PICTURE_ROWS) };
+    let sources = pictures::KINDS.iter().map(pictures::source).collect::<Result<Vec<_>, _>>()?;
+    let all = check::likeness(&sources, &config, machine, PICTURE_STEPS)?;
+    let kinds = pictures::KINDS.iter().zip(all);
+    Ok(kinds.flat_map(|(kind, compared)| of_kind(kind, &compared)).collect())
+}
+
+/// What was found of a kind of pictures.
+fn of_kind(kind: &pictures::Kind, compared: &Compared) -> Vec<Finding> {
+    let Compared { likeness, counts, facts } = compared;
+    let by_engines = facts.num_engines > 0 && !kind.progressive;
+    let (who, count) = match by_engines {
+        true => ("JPEG engines", counts.hardware),
+        false => ("hybrid decoders", counts.hybrid),
+    };
+    let name = format!("{} by {who}", kind.name);
+    let mean = likeness.mean();
+    let elsewhere = counts.cpu + counts.hardware_refused + counts.hybrid_refused;
+    vec![
+        judged(
+            format!("{name}: mean difference of {} rows", likeness.rows),
+            mean,
+            "levels",
+            "at most 1",
+            likeness.other_rows == 0 && mean <= MAX_MEAN_LEVELS,
+        ),
+        judged(format!("{name}: images"), count as f64, "", "more than 0", count > 0),
+        judged(format!("{name}: refused"), elsewhere as f64, "images", "0", elsewhere == 0),
+    ]
+}
+
+fn of_renderer(args: &Check, machine: &Machine) -> anyhow::Result<Vec<Finding>> {
     let source: Arc<dyn Source> = if args.data.as_os_str() == "synthetic" {
         Arc::new(SyntheticSource::new(4096, 128, 500, 0))
     } else {
@@ -150,8 +245,9 @@ fn of_renderer(args: &Check) -> anyhow::Result<Vec<Finding>> {
     };
     let recipe = Recipe::preset("smog_multicrop").context("no recipe smog_multicrop")?;
     let config = StreamConfig { workers: args.workers, ..StreamConfig::new(recipe, args.batch) };
-    let (likeness, counts) = renderer::likeness(&source, &config, args.device, args.steps)?;
-    let rate = renderer::rate(&source, &config, args.device, args.seconds)?;
+    let compared = check::likeness(std::slice::from_ref(&source), &config, machine, args.steps)?;
+    let Compared { likeness, counts, .. } = *compared.first().context("nothing was compared")?;
+    let rate = check::rate(&source, &config, machine, args.seconds)?;
     let mut found = vec![
         judged(
             format!("renderer: rows that show something else, of {}", likeness.rows),
@@ -181,45 +277,6 @@ fn of_renderer(args: &Check) -> anyhow::Result<Vec<Finding>> {
     Ok(found)
 }
 
-fn ways(when: &str, counts: RouteCounts) -> impl Iterator<Item = Finding> {
-    [
-        ("JPEG engines", counts.hardware),
-        ("hybrid decoders", counts.hybrid),
-        ("the CPU", counts.cpu),
-        ("nobody at first: refused by the engines", counts.hardware_refused),
-        ("nobody at first: refused by a hybrid decoder", counts.hybrid_refused),
-    ]
-    .map(|(who, count)| measured(format!("{when}, decoded by {who}"), count as f64, "images"))
-    .into_iter()
-}
-
-fn judged(
-    name: String,
-    value: f64,
-    unit: &'static str,
-    target: &'static str,
-    passed: bool,
-) -> Finding {
-    Finding { name, value, unit, target, passed: Some(passed) }
-}
-
-fn measured(name: String, value: f64, unit: &'static str) -> Finding {
-    Finding { name, value, unit, target: "", passed: None }
-}
-
-impl Finding {
-    fn line(&self) -> String {
-        let verdict = match self.passed {
-            Some(true) => "passed",
-            Some(false) => "FAILED",
-            None => "measured",
-        };
-        let target =
-            if self.target.is_empty() { String::new() } else { format!(" ({})", self.target) };
-        format!("{verdict:<9}{}: {:.3} {}{target}", self.name, self.value, self.unit)
-    }
-}
-
 /// One line of the output.
 #[expect(clippy::print_stdout, reason = "the findings are what the command is for")]
 fn say(line: &str) {
@@ -229,11 +286,31 @@ fn say(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use smog_cuda::{CudaFacts, RouteCounts, check::Likeness, nvjpeg::Version};
 
     #[test]
-    fn findings_are_lines_with_their_verdict() {
-        let bad = judged("kernels: time".into(), 12.5, "us", "below 10", false);
-        assert_eq!(bad.line(), "FAILED   kernels: time: 12.500 us (below 10)");
-        assert_eq!(measured("rate".into(), 3.0, "images").line(), "measured rate: 3.000 images");
+    fn a_kind_is_judged_by_the_decoder_that_should_have_taken_it() {
+        let verdicts = |kind: usize, num_engines, counts| -> Vec<_> {
+            let facts = CudaFacts {
+                nvjpeg: Version { major: 13, minor: 0, patch: 4 },
+                num_engines,
+                num_cores_per_engine: 1,
+                max_batch_images: 4,
+                interpolates: true,
+            };
+            let compared = Compared { likeness: Likeness::default(), counts, facts };
+            let findings = of_kind(&pictures::KINDS[kind], &compared);
+            findings.iter().map(|finding| finding.passed).collect()
+        };
+        let engines = RouteCounts { hardware: 9, ..RouteCounts::default() };
+        let hybrid = RouteCounts { hybrid: 9, ..RouteCounts::default() };
+        let (plain, progressive) = (0, 5);
+        let (good, nobody) = ([Some(true); 3], [Some(true), Some(false), Some(true)]);
+        assert_eq!(verdicts(plain, 7, engines), good);
+        assert_eq!(verdicts(plain, 7, hybrid), nobody, "the engines decoded nothing");
+        assert_eq!(verdicts(plain, 0, hybrid), good);
+        assert_eq!(verdicts(progressive, 7, hybrid), good);
+        let refused = RouteCounts { hybrid_refused: 1, ..hybrid };
+        assert_eq!(verdicts(progressive, 7, refused), [Some(true), Some(true), Some(false)]);
     }
 }

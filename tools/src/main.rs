@@ -2,6 +2,7 @@
 
 mod bench;
 mod cuda;
+mod environment;
 mod inspect;
 mod merge;
 mod progress;

@@ -13,6 +13,7 @@ use smog_pipeline::stream::{StreamConfig, StreamParts};
 use tch::{Device, Tensor};
 
 use crate::device::Chosen;
+use crate::environment::cache_dir;
 use crate::error::TrainError;
 use crate::images::{scale, shift};
 use crate::settings::RendererKind;
@@ -74,8 +75,10 @@ fn options(number: usize, precision: Precision, config: &StreamConfig) -> CudaOp
         Precision::Bf16 => PixelKind::Bf16,
     };
     let normalize = Normalize { scale: scale(), shift: shift() };
-    CudaOptions::new(number as u32, kind, normalize, config.resolved_workers())
-        .for_views(&config.recipe.view_sizes())
+    let mut options = CudaOptions::new(number as u32, kind, normalize, config.resolved_workers())
+        .for_views(&config.recipe.view_sizes());
+    options.kernels.cache = cache_dir().map(|dir| dir.join("kernels"));
+    options
 }
 
 /// Where Python packages lie beside that of torch, they bring nvJPEG (torchvision) and NVRTC along.
@@ -142,6 +145,14 @@ mod tests {
             let memory = unsafe { std::slice::from_raw_parts(block.pointer().as_ptr(), bytes) };
             assert!(memory.iter().all(|&byte| byte == 0));
         }
+    }
+
+    #[test]
+    fn compiled_kernels_are_kept_in_the_users_cache() {
+        let config = StreamConfig::new(Recipe::smog(), 2);
+        let kept = options(0, Precision::Bf16, &config).kernels.cache;
+        // Without a home there is none, and kernels are compiled at every start.
+        assert_eq!(kept, cache_dir().map(|dir| dir.join("kernels")));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The renderer on a GPU beside the one on the processor, and its rate: what a machine with a GPU runs before anything is
 //! believed of it. The kernels alone are checked by [`crate::kernels::check`].
 
+mod engines;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,13 +10,13 @@ use cudarc::driver::{CudaStream, result};
 use smog_pipeline::batch::HostBatch;
 use smog_pipeline::render::Renderer;
 use smog_pipeline::runtime::PipelineError;
-use smog_pipeline::sample::RowGroupId;
-use smog_pipeline::source::{Source, SyntheticSource};
+use smog_pipeline::source::Source;
 use smog_pipeline::stream::{BatchStream, Next, Start, StreamConfig, StreamParts};
 
-use crate::driver::{DeviceMemory, Gpu, failed};
-use crate::kernels::{Normalize, PixelKind, Surface};
-use crate::nvjpeg::{Backend, Handle, HardwareDecoder, Nvjpeg, has_no_engines};
+pub use engines::{Engines, engines};
+
+use crate::driver::{Gpu, failed};
+use crate::kernels::{KernelOptions, Normalize, PixelKind};
 use crate::{CudaError, CudaFacts, CudaOptions, CudaRenderer, DeviceBatch, RouteCounts};
 
 /// Why a check could not be made.
@@ -26,6 +28,17 @@ pub enum CheckError {
     /// A call of CUDA's failed.
     #[error(transparent)]
     Cuda(#[from] CudaError),
+}
+
+/// What is checked.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// The device, as `cuda:N`.
+    pub device: u32,
+    /// Use the JPEG engines where there are any; else hybrid decoders get their images.
+    pub hardware: bool,
+    /// Compiling and caching the kernels.
+    pub kernels: KernelOptions,
 }
 
 /// How far views of the device are from those of the processor, in levels of 0 to 255.
@@ -41,6 +54,17 @@ pub struct Likeness {
     pub largest: f32,
     /// Sum of the differences.
     sum: f64,
+}
+
+/// What came of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Compared {
+    /// How alike the batches are.
+    pub likeness: Likeness,
+    /// Images by the way they took.
+    pub counts: RouteCounts,
+    /// What the renderer has to work with.
+    pub facts: CudaFacts,
 }
 
 /// What the renderer does alone, with a trainer that takes batches and does nothing.
@@ -85,28 +109,34 @@ impl Likeness {
     }
 }
 
-/// Compares `steps` batches of the stream with those of the renderer on the processor.
+/// Compares `steps` batches of the stream of each source with those of the renderer on the processor.
 ///
 /// # Errors
 /// If the device lacks something, or a stream fails.
 pub fn likeness(
-    source: &Arc<dyn Source>,
+    sources: &[Arc<dyn Source>],
     config: &StreamConfig,
-    device: u32,
+    machine: &Machine,
     steps: u32,
-) -> Result<(Likeness, RouteCounts), CheckError> {
+) -> Result<Vec<Compared>, CheckError> {
     let levels = Normalize { scale: [1.0; 3], shift: [0.0; 3] };
-    let renderer = renderer(config, device, PixelKind::F32, levels)?;
-    let gpu = Gpu::open(device)?;
+    let renderer = renderer(config, machine, PixelKind::F32, levels)?;
+    let gpu = Gpu::open(machine.device)?;
     let trainer = gpu.stream()?;
-    let mut found = open(source, config, &renderer)?;
-    let mut expected = BatchStream::open(Arc::clone(source), config.clone(), Start::Step(0))?;
-    let mut read = |batch: &DeviceBatch, view: usize| download(&gpu, &trainer, batch, view);
-    let likeness =
-        compare(&mut found, &mut expected, steps, trainer.cu_stream() as u64, &mut read)?;
-    found.close()?;
-    expected.close()?;
-    Ok((likeness, renderer.counts()))
+    let mut all = Vec::new();
+    for source in sources {
+        let before = renderer.counts();
+        let mut found = open(source, config, &renderer)?;
+        let mut expected = BatchStream::open(Arc::clone(source), config.clone(), Start::Step(0))?;
+        let mut read = |batch: &DeviceBatch, view: usize| download(&gpu, &trainer, batch, view);
+        let handle = trainer.cu_stream() as u64;
+        let likeness = compare(&mut found, &mut expected, steps, handle, &mut read)?;
+        found.close()?;
+        expected.close()?;
+        let counts = renderer.counts().since(before);
+        all.push(Compared { likeness, counts, facts: renderer.facts() });
+    }
+    Ok(all)
 }
 
 /// Reads the values of a view of a batch.
@@ -146,12 +176,12 @@ pub(crate) fn compare(
 pub fn rate(
     source: &Arc<dyn Source>,
     config: &StreamConfig,
-    device: u32,
+    machine: &Machine,
     seconds: f64,
 ) -> Result<Rate, CheckError> {
     let normalize = Normalize { scale: [1.0 / 255.0; 3], shift: [0.0; 3] };
-    let renderer = renderer(config, device, PixelKind::Bf16, normalize)?;
-    let trainer = Gpu::open(device)?.stream()?;
+    let renderer = renderer(config, machine, PixelKind::Bf16, normalize)?;
+    let trainer = Gpu::open(machine.device)?.stream()?;
     let mut stream = open(source, config, &renderer)?;
     let mut take = || -> Result<u64, CheckError> {
         let Next::Batch(batch) = stream.next_batch()? else { return Ok(0) };
@@ -184,98 +214,16 @@ pub fn rate(
     Ok(Rate { images_per_second, counts: renderer.counts(), facts: renderer.facts() })
 }
 
-/// Images decoded behind work that was still queued on their stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamOrder {
-    /// Images.
-    pub rounds: u32,
-    /// Of these, where that work came after the decoder: it does not keep to the order of the stream.
-    pub overtaken: u32,
-}
-
-/// Large enough that clearing it keeps the device busy for a while.
-const BUSY_BYTES: usize = 256 << 20;
-/// How often it is cleared: some ten milliseconds at 3 TB/s.
-const BUSY_ROUNDS: u32 = 100;
-
-/// Whether the JPEG engines begin to write before earlier work on their stream has ended, as was reported of H100. It is
-/// why decoders wait on the host until a surface is free. `None` where there are no engines.
-///
-/// # Errors
-/// If the device lacks something, or a call fails.
-pub fn stream_order(device: u32, rounds: u32) -> Result<Option<StreamOrder>, CudaError> {
-    let gpu = Gpu::open(device)?;
-    let library = Nvjpeg::load(&[])?;
-    let handle = match Handle::new(&library, &gpu, Backend::Hardware) {
-        Ok(handle) => handle,
-        Err(error) if has_no_engines(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    if handle.engines()? == (0, 0) {
-        return Ok(None);
-    }
-    let images = SyntheticSource::new(1, 1, 512, 0).read(RowGroupId(0));
-    let images = images.map_err(|error| CudaError::Options {
-        key: "the drawn image",
-        value: error.to_string(),
-        expected: "an image".to_owned(),
-    })?;
-    let (encoded, meta) = (images.encoded(0), images.metas[0]);
-    let mut decoder = HardwareDecoder::new(handle, &gpu, 1, encoded.len())?;
-    if !decoder.takes(encoded, meta.width, meta.height)? {
-        return Ok(None);
-    }
-    let bytes = 3 * meta.width as usize * meta.height as usize;
-    let (target, busy) = (DeviceMemory::new(&gpu, bytes)?, DeviceMemory::new(&gpu, BUSY_BYTES)?);
-    let surface = Surface {
-        pixels: target.address(),
-        width: meta.width,
-        height: meta.height,
-        pitch: 3 * meta.width,
-    };
-    let mut decode = |is_busy: bool| -> Result<Option<Vec<u8>>, CudaError> {
-        gpu.bind()?;
-        if let Some(stream) = decoder.next_stream().filter(|_| is_busy) {
-            let stream = stream.cu_stream();
-            // SAFETY: both blocks have these sizes, and live until the end of this function, which waits for the batch.
-            unsafe {
-                for _ in 0..BUSY_ROUNDS {
-                    result::memset_d8_async(busy.address(), 0, BUSY_BYTES, stream)
-                        .map_err(failed("cuMemsetD8Async"))?;
-                }
-                result::memset_d8_async(target.address(), 0xAB, bytes, stream)
-                    .map_err(failed("cuMemsetD8Async"))?;
-            }
-        }
-        // SAFETY: the block is as large as the image and ours alone. That work is queued before is what is asked about;
-        // the worst that follows are wrong pixels.
-        if !unsafe { decoder.begin(&[(encoded, surface)]) }? {
-            return Ok(None);
-        }
-        decoder.finish()?;
-        result::ctx::synchronize().map_err(failed("cuCtxSynchronize"))?;
-        let mut pixels = vec![0u8; bytes];
-        // SAFETY: the block has so many bytes.
-        unsafe { result::memcpy_dtoh_sync(&mut pixels, target.address()) }
-            .map_err(failed("cuMemcpyDtoH"))?;
-        Ok(Some(pixels))
-    };
-    let Some(expected) = decode(false)? else { return Ok(None) };
-    let mut order = StreamOrder { rounds, overtaken: 0 };
-    for _ in 0..rounds {
-        order.overtaken += u32::from(decode(true)?.as_ref() != Some(&expected));
-    }
-    Ok(Some(order))
-}
-
 fn renderer(
     config: &StreamConfig,
-    device: u32,
+    machine: &Machine,
     kind: PixelKind,
     normalize: Normalize,
 ) -> Result<Arc<CudaRenderer>, CudaError> {
-    let options = CudaOptions::new(device, kind, normalize, config.resolved_workers())
+    let mut options = CudaOptions::new(machine.device, kind, normalize, config.resolved_workers())
         .for_views(&config.recipe.view_sizes());
+    options.hardware = machine.hardware;
+    options.kernels = machine.kernels.clone();
     Ok(Arc::new(CudaRenderer::new(config.render, &options)?))
 }
 

@@ -34,7 +34,7 @@ pub enum CpuReason {
     /// Extended sequential, components one after another, without Huffman tables of its own, or with a header that
     /// libjpeg only warns of.
     Coding,
-    /// Sampling factors beside the usual ones.
+    /// 4:1:1, 4:1:0, or sampling factors beside the usual ones.
     Subsampling,
 }
 
@@ -88,19 +88,20 @@ fn by_header(header: &JpegHeader, hardware: bool) -> Route {
     if header.extended || sequential_scans || !header.tables || header.irregular {
         return Route::Cpu(CpuReason::Coding);
     }
-    let (usual, engines) = match header.subsampling {
-        Subsampling::None | Subsampling::S444 => ((1, 1), true),
-        Subsampling::S422 => ((2, 1), true),
-        Subsampling::S420 => ((2, 2), true),
-        Subsampling::S440 => ((1, 2), true),
-        Subsampling::S411 => ((4, 1), false),
-        Subsampling::S410 => ((4, 2), false),
-        Subsampling::Other => return Route::Cpu(CpuReason::Subsampling),
+    let usual = match header.subsampling {
+        Subsampling::None | Subsampling::S444 => (1, 1),
+        Subsampling::S422 => (2, 1),
+        Subsampling::S420 => (2, 2),
+        Subsampling::S440 => (1, 2),
+        // Colour of a quarter of the width is repeated by libjpeg-turbo; nvJPEG interpolates all colour.
+        Subsampling::S411 | Subsampling::S410 | Subsampling::Other => {
+            return Route::Cpu(CpuReason::Subsampling);
+        }
     };
     if header.factors != usual {
         return Route::Cpu(CpuReason::Subsampling);
     }
-    if hardware && engines && !header.progressive { Route::Hardware } else { Route::Hybrid }
+    if hardware && !header.progressive { Route::Hardware } else { Route::Hybrid }
 }
 
 #[cfg(test)]

@@ -61,6 +61,11 @@ fn a_device_newer_than_the_compiler_gets_ptx() {
     assert!(code.target.starts_with("compute_"), "{}", code.target);
     assert!(holds(&code, ".entry smog_resample"));
     assert_eq!(code.bytes.last(), Some(&0), "the driver wants PTX as a string of C");
+    // It is not kept: a newer compiler may know the device.
+    let folder = tempfile::tempdir().unwrap();
+    let options = KernelOptions { cache: Some(folder.path().into()), ..options };
+    compile(999, &options).unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -112,6 +112,11 @@ pub trait Renderer: Send + Sync + fmt::Debug {
     /// Threads that render.
     fn workers(&self) -> u32;
 
+    /// Rows that may wait in the queue in front of it: enough that no thread finds it empty while the next row comes.
+    fn queue_rows(&self) -> u32 {
+        2 * self.workers()
+    }
+
     /// Bytes of buffers, where no image has more than `max_pixels` pixels and no decoder keeps more than
     /// `max_coefficient_bytes` of coefficients.
     fn scratch_bytes(&self, max_pixels: u64, max_coefficient_bytes: u64) -> u64;

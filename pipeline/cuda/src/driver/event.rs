@@ -60,6 +60,15 @@ impl Event {
     ///
     /// # Errors
     /// What the driver says.
+    pub fn hold_back(&self, stream: &CudaStream) -> Result<(), CudaError> {
+        // SAFETY: a `CudaStream` holds a stream that lives; the driver takes an event of any device.
+        unsafe { self.hold_back_raw(stream.cu_stream()) }
+    }
+
+    /// As [`Event::hold_back`], on a stream of somebody else.
+    ///
+    /// # Errors
+    /// What the driver says.
     ///
     /// # Safety
     /// `stream` is a stream of the primary context of this event's device, and lives.

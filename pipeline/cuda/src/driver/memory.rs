@@ -18,7 +18,7 @@ pub struct DeviceMemory {
 }
 
 impl DeviceMemory {
-    /// `bytes` bytes, all zero; at least one.
+    /// `bytes` bytes, all zero; at least one. Waits for the whole device.
     ///
     /// # Errors
     /// What the driver says.
@@ -30,6 +30,8 @@ impl DeviceMemory {
         let memory = Self { address, bytes, gpu: gpu.clone() };
         // SAFETY: the block has this size and nobody else knows it yet.
         unsafe { result::memset_d8_sync(address, 0, bytes) }.map_err(failed("cuMemsetD8"))?;
+        // The call returns before the block is cleared, and our streams do not wait for the default one that clears it.
+        result::ctx::synchronize().map_err(failed("cuCtxSynchronize"))?;
         Ok(memory)
     }
 

@@ -82,6 +82,14 @@ impl Gpu {
         &self.context
     }
 
+    /// Its architecture: (9, 0) for H100.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn compute_capability(&self) -> Result<(i32, i32), CudaError> {
+        self.context.compute_capability().map_err(failed("cuDeviceGetAttribute"))
+    }
+
     /// A stream that does not wait for the default one, of the highest priority that there is: the work of the data
     /// path is short, and the trainer waits for it.
     ///

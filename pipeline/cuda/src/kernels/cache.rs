@@ -1,7 +1,6 @@
 //! Compiled kernels on disk, so that a run does not begin with the compiler.
 //!
-//! A file is named after everything that its content follows from: source, options, architecture and version of the
-//! compiler. It holds the digest of its code before the code, so one that was cut or spoilt is made anew.
+//! A file is named after what its content follows from: source, options and architecture. It holds the digest of its code before the code, so one that was cut or spoilt is made anew.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

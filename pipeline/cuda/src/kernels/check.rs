@@ -1,10 +1,8 @@
 //! The kernels on the device at hand, against the CPU renderer and against the clock: what a machine with a GPU runs
 //! before anything is believed of it.
 
-use std::sync::Arc;
-
+use cudarc::driver::result;
 use cudarc::driver::sys::CUevent_flags;
-use cudarc::driver::{CudaContext, result};
 use smog_pipeline::augment::{Recipe, SamplePlan, ViewKernels, ViewPlan};
 use smog_pipeline::codec::{Orientation, Pixels};
 use smog_pipeline::draw::{Domain, Draw};
@@ -13,6 +11,7 @@ use smog_pipeline::sample::{
 };
 
 use crate::CudaError;
+use crate::driver::Gpu;
 use crate::kernels::launch::{Kernels, Workspace, driver};
 use crate::kernels::oracle::{self, Image, Task};
 use crate::kernels::task::{Normalize, PixelKind, Surface, ViewTask};
@@ -55,12 +54,8 @@ pub struct Speed {
 ///
 /// # Errors
 /// If a call of the driver fails.
-pub fn parity(
-    context: &Arc<CudaContext>,
-    kernels: &Kernels,
-    num_images: u64,
-) -> Result<Parity, CudaError> {
-    compare(num_images, &mut |tasks, kind| on_device(context, kernels, tasks, kind))
+pub fn parity(gpu: &Gpu, kernels: &Kernels, num_images: u64) -> Result<Parity, CudaError> {
+    compare(num_images, &mut |tasks, kind| on_device(gpu, kernels, tasks, kind))
 }
 
 /// Makes views of the tasks somewhere.
@@ -120,7 +115,7 @@ impl Parity {
 /// # Errors
 /// If a call of the driver fails, or there is not enough memory on the device.
 pub fn speed(
-    context: &Arc<CudaContext>,
+    gpu: &Gpu,
     kernels: &Kernels,
     (width, height): (u32, u32),
     images: usize,
@@ -130,8 +125,8 @@ pub fn speed(
     let per_image: Vec<Vec<ViewPlan>> =
         (0..images as u64).map(|number| plans("smog_multicrop", number, width, height)).collect();
     let row_bytes = |plan: &ViewPlan| 3 * PixelKind::Bf16.bytes() * (plan.size as usize).pow(2);
-    let rows = Memory::new(context, per_image.iter().flatten().map(row_bytes).sum())?;
-    let surfaces = Memory::new(context, images * stored.data.len())?;
+    let rows = Memory::new(gpu, per_image.iter().flatten().map(row_bytes).sum())?;
+    let surfaces = Memory::new(gpu, images * stored.data.len())?;
     let mut tasks = Vec::new();
     let (mut surface, mut out) = (surfaces.address, rows.address);
     for plans in &per_image {
@@ -144,13 +139,14 @@ pub fn speed(
         surface += stored.data.len() as u64;
     }
     let max_side = tasks.iter().map(|task| task.plan.size).max().unwrap_or(2);
-    let mut workspace = Workspace::new(context, tasks.len(), max_side)?;
-    let stream = context.new_stream().map_err(driver("cuStreamCreate"))?;
+    let mut workspace = Workspace::new(gpu, tasks.len(), max_side)?;
+    let stream = gpu.context().new_stream().map_err(driver("cuStreamCreate"))?;
     let event = || {
-        let event = context.new_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
+        let event = gpu.context().new_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
         event.map_err(driver("cuEventCreate"))
     };
     let (begin, end) = (event()?, event()?);
+    finish_copies(gpu)?;
     // The first rounds are not counted: clocks rise, memory is touched for the first time.
     for round in 0..rounds + 3 {
         if round == 3 {
@@ -171,20 +167,20 @@ pub fn speed(
 
 /// Uploads, renders, downloads.
 fn on_device(
-    context: &Arc<CudaContext>,
+    gpu: &Gpu,
     kernels: &Kernels,
     tasks: &[Task<'_>],
     kind: PixelKind,
 ) -> Result<Vec<Vec<f32>>, CudaError> {
-    let stream = context.new_stream().map_err(driver("cuStreamCreate"))?;
+    let stream = gpu.context().new_stream().map_err(driver("cuStreamCreate"))?;
     let mut memory = Vec::new();
     let mut rows = Vec::new();
     let mut view_tasks = Vec::new();
     for task in tasks {
         let Image { pixels, width, height, pitch } = task.image;
-        let surface = Memory::new(context, pixels.len())?;
+        let surface = Memory::new(gpu, pixels.len())?;
         surface.write(surface.address, pixels)?;
-        let row = Memory::new(context, 3 * kind.bytes() * (task.plan.size as usize).pow(2))?;
+        let row = Memory::new(gpu, 3 * kind.bytes() * (task.plan.size as usize).pow(2))?;
         view_tasks.push(ViewTask {
             surface: Surface { pixels: surface.address, width, height, pitch },
             plan: task.plan,
@@ -195,39 +191,46 @@ fn on_device(
         rows.push(row);
     }
     let max_side = tasks.iter().map(|task| task.plan.size).max().unwrap_or(2);
-    let mut workspace = Workspace::new(context, tasks.len(), max_side)?;
+    let mut workspace = Workspace::new(gpu, tasks.len(), max_side)?;
+    finish_copies(gpu)?;
     kernels.render(&stream, &mut workspace, &view_tasks, kind, NORMALIZE)?;
     stream.synchronize().map_err(driver("cuStreamSynchronize"))?;
     rows.iter().map(|row| row.read(kind)).collect()
 }
 
+/// Waits until what was written is there: a copy from memory that is not pinned returns before that, and the streams
+/// here do not wait for the default one that it is on.
+fn finish_copies(gpu: &Gpu) -> Result<(), CudaError> {
+    gpu.context().synchronize().map_err(driver("cuCtxSynchronize"))
+}
+
 /// Memory on the device.
 struct Memory {
-    context: Arc<CudaContext>,
+    gpu: Gpu,
     address: u64,
     bytes: usize,
 }
 
 impl Memory {
-    fn new(context: &Arc<CudaContext>, bytes: usize) -> Result<Self, CudaError> {
-        context.bind_to_thread().map_err(driver("cuCtxSetCurrent"))?;
+    fn new(gpu: &Gpu, bytes: usize) -> Result<Self, CudaError> {
+        gpu.bind()?;
         // SAFETY: the context is bound; the memory is freed in `Drop`.
         let address = unsafe { result::malloc_sync(bytes.max(1)) }.map_err(driver("cuMemAlloc"))?;
-        Ok(Self { context: context.clone(), address, bytes })
+        Ok(Self { gpu: gpu.clone(), address, bytes })
     }
 
     fn write(&self, address: u64, bytes: &[u8]) -> Result<(), CudaError> {
         let end = address.wrapping_add(bytes.len() as u64);
         let inside = address >= self.address && end <= self.address + self.bytes as u64;
         assert!(inside, "writes lie inside of what was taken");
-        self.context.bind_to_thread().map_err(driver("cuCtxSetCurrent"))?;
+        self.gpu.bind()?;
         // SAFETY: what is written is inside the memory (above).
         unsafe { result::memcpy_htod_sync(address, bytes) }.map_err(driver("cuMemcpyHtoD"))
     }
 
     fn read(&self, kind: PixelKind) -> Result<Vec<f32>, CudaError> {
         let mut bytes = vec![0u8; self.bytes];
-        self.context.bind_to_thread().map_err(driver("cuCtxSetCurrent"))?;
+        self.gpu.bind()?;
         // SAFETY: as many bytes are read as the memory has.
         unsafe { result::memcpy_dtoh_sync(&mut bytes, self.address) }
             .map_err(driver("cuMemcpyDtoH"))?;
@@ -246,8 +249,7 @@ impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: it was taken in `new`; a free waits for work that uses it. Where it fails the device has failed
         // before, and whoever caused that has its error.
-        let _ =
-            self.context.bind_to_thread().and_then(|()| unsafe { result::free_sync(self.address) });
+        let _ = self.gpu.bind().map(|()| unsafe { result::free_sync(self.address) });
     }
 }
 

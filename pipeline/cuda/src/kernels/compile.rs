@@ -13,6 +13,8 @@ const HEADERS: [(&str, &str); 3] = [
     ("filter.h", include_str!("../../kernels/filter.h")),
     ("colour.h", include_str!("../../kernels/colour.h")),
 ];
+/// How it is compiled, whatever for. Multiplications and additions are rounded one by one, as on the CPU.
+const ARGUMENTS: [&str; 2] = ["--std=c++17", "--fmad=false"];
 /// Code that nvcc made when this crate was built: for sm_80, sm_90, and PTX for newer devices.
 #[cfg(smog_fatbin)]
 pub(crate) const FATBIN: Option<&[u8]> =
@@ -42,39 +44,41 @@ pub struct Code {
     pub cached: bool,
 }
 
-/// Code for a device of the architecture `major * 10 + minor`: machine code where NVRTC knows the device, else PTX for
-/// the newest architecture before it, which the driver translates.
+/// Code for a device of the architecture `major * 10 + minor`: machine code out of the cache or of NVRTC where that knows
+/// the device, else PTX for the newest architecture before it, which the driver translates. Machine code that is in the
+/// cache needs no NVRTC.
 ///
 /// # Errors
-/// If NVRTC is not there, or does not compile the source, which a device older than any that it knows would be the
-/// reason for. A cache that cannot be written is a warning.
+/// If NVRTC is needed and is not there, or does not compile the source, which a device older than any that it knows
+/// would be the reason for. A cache that cannot be written is a warning.
 pub fn compile(architecture: u32, options: &KernelOptions) -> Result<Code, CudaError> {
+    let machine = format!("sm_{architecture}");
+    let path = options.cache.as_deref().map(|folder| cache::path(folder, &key(&machine)));
+    if let Some(bytes) = path.as_deref().and_then(cache::read) {
+        return Ok(Code { bytes, target: machine, log: String::new(), cached: true });
+    }
     let nvrtc = Nvrtc::open(options.nvrtc.as_deref())?;
     let (target, machine_code) = target(architecture, &nvrtc.architectures()?)?;
-    let arguments = [
-        format!("--gpu-architecture={target}"),
-        "--std=c++17".into(),
-        // Multiplications and additions are rounded one by one, as on the CPU.
-        "--fmad=false".into(),
-        "--ptxas-options=-v".into(),
-    ];
-    let path =
-        options.cache.as_deref().map(|folder| cache::path(folder, &key(&arguments, nvrtc.version)));
-    if let Some(bytes) = path.as_deref().and_then(cache::read) {
-        return Ok(Code { bytes, target, log: String::new(), cached: true });
+    let mut arguments = vec![format!("--gpu-architecture={target}")];
+    arguments.extend(ARGUMENTS.map(String::from));
+    if machine_code {
+        // PTX is made without ptxas.
+        arguments.push("--ptxas-options=-v".into());
     }
-    // PTX is made without ptxas.
-    let arguments = if machine_code { &arguments[..] } else { &arguments[..3] };
-    let output = nvrtc.compile(SOURCE, &HEADERS, arguments, machine_code)?;
+    let output = nvrtc.compile(SOURCE, &HEADERS, &arguments, machine_code)?;
     tracing::debug!(target, log = output.log, "kernels compiled");
-    if let Some(Err(error)) = path.map(|path| cache::write(&path, &output.code)) {
+    // PTX is not kept: the next NVRTC may know the device.
+    if let Some(path) = path.filter(|_| machine_code)
+        && let Err(error) = cache::write(&path, &output.code)
+    {
         tracing::warn!(%error, "compiled kernels are not kept");
     }
     Ok(Code { bytes: output.code, target, log: output.log, cached: false })
 }
 
-/// Everything that the code follows from.
-fn key(arguments: &[String], version: (i32, i32)) -> blake3::Hash {
+/// Everything that machine code follows from but NVRTC's version, which only NVRTC can say: that of another does the same.
+/// Where a driver refuses what another machine's NVRTC left there, it is compiled anew.
+fn key(target: &str) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     let mut add = |text: &str| {
         hasher.update(&(text.len() as u64).to_le_bytes());
@@ -82,8 +86,8 @@ fn key(arguments: &[String], version: (i32, i32)) -> blake3::Hash {
     };
     add(SOURCE);
     HEADERS.iter().for_each(|(_, text)| add(text));
-    arguments.iter().for_each(|argument| add(argument));
-    add(&format!("NVRTC {}.{}", version.0, version.1));
+    ARGUMENTS.iter().for_each(|argument| add(argument));
+    add(target);
     hasher.finalize()
 }
 
@@ -114,11 +118,18 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_the_cache_changes_with_architecture_and_compiler() {
-        let arguments = |target: &str| [format!("--gpu-architecture={target}")];
-        let key_80 = key(&arguments("sm_80"), (13, 0));
-        assert_ne!(key_80, key(&arguments("sm_90"), (13, 0)));
-        assert_ne!(key_80, key(&arguments("sm_80"), (13, 1)));
-        assert_eq!(key_80, key(&arguments("sm_80"), (13, 0)));
+    fn machine_code_that_is_kept_needs_no_compiler() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = KernelOptions {
+            nvrtc: Some("/nowhere/libnvrtc.so.13".into()),
+            cache: Some(folder.path().into()),
+        };
+        assert!(compile(90, &options).unwrap_err().is_missing());
+        cache::write(&cache::path(folder.path(), &key("sm_90")), b"code").unwrap();
+        let code = compile(90, &options).unwrap();
+        assert_eq!((&code.bytes[..], &code.target[..], code.cached), (&b"code"[..], "sm_90", true));
+        // That of one architecture is nothing for another.
+        assert!(compile(80, &options).unwrap_err().is_missing());
+        assert!(compile(90, &KernelOptions { cache: None, ..options }).is_err());
     }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use cudarc::driver::sys::{CUdevice_attribute, CUresult};
 use cudarc::driver::{
-    CudaContext, CudaEvent, CudaFunction, CudaModule, CudaStream, DriverError, LaunchConfig,
-    PushKernelArg, result,
+    CudaContext, CudaFunction, CudaModule, CudaStream, DriverError, LaunchConfig, PushKernelArg,
+    result,
 };
 use cudarc::nvrtc::Ptx;
 
 use crate::CudaError;
+use crate::driver::{Event, Gpu};
 use crate::kernels::compile::{FATBIN, KernelOptions, compile};
 use crate::kernels::pack::{Memory, Packed};
 use crate::kernels::params::{Batch, KERNELS, NUM_STAGES, THREADS, View};
@@ -83,7 +84,7 @@ impl Kernels {
         let memory = workspace.memory;
         workspace.packed.pack(tasks, kind, &memory)?;
         // The batch before may be on another stream, and works in the same scratch memory.
-        stream.wait(&workspace.done).map_err(driver("cuStreamWaitEvent"))?;
+        workspace.done.hold_back(stream)?;
         workspace.copy_params(stream)?;
         let launched = workspace
             .packed
@@ -91,7 +92,7 @@ impl Kernels {
             .iter()
             .try_for_each(|group| self.launch(stream, &group.batch(&memory, kind, normalize)));
         // Also where a launch failed: those before it are under way.
-        workspace.done.record(stream).map_err(driver("cuEventRecord"))?;
+        workspace.done.record(stream)?;
         launched
     }
 
@@ -116,20 +117,19 @@ impl Kernels {
 
 /// Memory in which batches are made, taken once. It serves one batch after the other.
 pub struct Workspace {
-    context: Arc<CudaContext>,
     memory: Memory,
     packed: Packed,
     staged: [Staged; NUM_STAGED],
     next: usize,
     /// Everything that was put on a stream with this memory.
-    done: CudaEvent,
+    done: Event,
 }
 
 /// Pinned memory for the parameters of a batch.
 struct Staged {
     bytes: *mut u8,
     /// The copy from it to the device.
-    copied: CudaEvent,
+    copied: Event,
 }
 
 // SAFETY: the pointers are to memory that belongs to the workspace alone; the driver takes calls from any thread, and
@@ -147,22 +147,16 @@ impl Workspace {
     ///
     /// # Errors
     /// If there is not enough memory on the device, or pinned memory.
-    pub fn new(
-        context: &Arc<CudaContext>,
-        max_views: usize,
-        max_side: u32,
-    ) -> Result<Self, CudaError> {
+    pub fn new(gpu: &Gpu, max_views: usize, max_side: u32) -> Result<Self, CudaError> {
         let least = Memory::least_scratch(max_views, max_side);
         // Enough for blur and tables of all views, but not for lines, which few images need.
         let all = least.saturating_mul(max_views.max(1));
         let scratch_bytes = all.clamp(least, SCRATCH_BYTES.max(least));
         let params_bytes = Memory::params_bytes(max_views, max_side).max(1);
-        context.bind_to_thread().map_err(driver("cuCtxSetCurrent"))?;
-        let event = || context.new_event(None).map_err(driver("cuEventCreate"));
-        let (done, copied) = (event()?, [event()?, event()?]);
+        gpu.bind()?;
+        let (done, copied) = (Event::new(gpu)?, [Event::new(gpu)?, Event::new(gpu)?]);
         // From here on `Drop` frees what was taken.
         let mut workspace = Self {
-            context: context.clone(),
             memory: Memory {
                 params: 0,
                 scratch: 0,
@@ -205,7 +199,7 @@ impl Workspace {
         assert!(num_bytes <= room, "a view has at most as many blur weights as its side, {room}");
         let staged = &self.staged[self.next];
         self.next = (self.next + 1) % NUM_STAGED;
-        staged.copied.synchronize().map_err(driver("cuEventSynchronize"))?;
+        staged.copied.wait()?;
         // SAFETY: `bytes` has room for what is written (above), nobody reads it (the event), and the copy ends before
         // it is written or freed again (the event).
         unsafe {
@@ -216,34 +210,34 @@ impl Workspace {
             result::memcpy_htod_async(self.memory.params, bytes, stream.cu_stream())
                 .map_err(driver("cuMemcpyHtoDAsync"))?;
         }
-        staged.copied.record(stream).map_err(driver("cuEventRecord"))
+        staged.copied.record(stream)
     }
 }
 
 impl Drop for Workspace {
     fn drop(&mut self) {
         // A failure here is one of the device, which whoever uses it next hears of, or of the end of the process.
-        let freed = (|| -> Result<(), DriverError> {
-            self.context.bind_to_thread()?;
+        let freed = (|| -> Result<(), CudaError> {
             for staged in &self.staged {
-                staged.copied.synchronize()?;
+                staged.copied.wait()?;
             }
-            self.done.synchronize()?;
+            // It also binds the context.
+            self.done.wait()?;
             // SAFETY: the memory was taken in `new`, and nothing uses it any more.
             unsafe {
                 for staged in self.staged.iter().filter(|staged| !staged.bytes.is_null()) {
-                    result::free_host(staged.bytes.cast())?;
+                    result::free_host(staged.bytes.cast()).map_err(driver("cuMemFreeHost"))?;
                 }
                 for address in [self.memory.params, self.memory.scratch] {
                     if address != 0 {
-                        result::free_sync(address)?;
+                        result::free_sync(address).map_err(driver("cuMemFree"))?;
                     }
                 }
             }
             Ok(())
         })();
         if let Err(error) = freed {
-            tracing::debug!(error = ?error.0, "memory of the kernels is left to the driver");
+            tracing::debug!(%error, "memory of the kernels is left to the driver");
         }
     }
 }
@@ -266,10 +260,18 @@ fn module(
     }
     let (major, minor) = context.compute_capability().map_err(driver("cuDeviceGetAttribute"))?;
     let architecture = u32::try_from(10 * major + minor).unwrap_or(0);
+    let load =
+        |bytes| context.load_module(Ptx::from_binary(bytes)).map_err(driver("cuModuleLoadData"));
     let code = compile(architecture, options)?;
-    let module =
-        context.load_module(Ptx::from_binary(code.bytes)).map_err(driver("cuModuleLoadData"))?;
-    Ok((module, code.target))
+    match load(code.bytes) {
+        Err(error) if code.cached => {
+            // The cache may be shared with a machine whose driver is newer.
+            tracing::warn!(%error, "kernels out of the cache are not for this driver, compiling them");
+            let code = compile(architecture, &KernelOptions { cache: None, ..options.clone() })?;
+            Ok((load(code.bytes)?, code.target))
+        }
+        loaded => Ok((loaded?, code.target)),
+    }
 }
 
 /// Says what failed.

@@ -10,13 +10,16 @@ use nvjpeg_sys as sys;
 
 use super::handle::Handle;
 use super::hybrid::image;
-use super::status::{check, is_of_the_image};
+use super::status::{check, is_refusal};
 use crate::CudaError;
 use crate::driver::{Event, Gpu, PinnedMemory};
 use crate::kernels::Surface;
 
 /// A state may not be used again before its batch has ended.
 const NUM_STATES: usize = 2;
+/// Images per core of the engines in a batch where nothing else is said: enough that they do not run dry between two
+/// batches, and few enough that the last image of a slot does not wait long.
+const IMAGES_PER_CORE: u32 = 4;
 /// What the engines are told to expect; it also turns on the library's memory pool.
 const EXPECTED_SIDE: i32 = 512;
 
@@ -29,6 +32,15 @@ pub(crate) struct HardwareDecoder {
     busy: VecDeque<State>,
     header: Header,
     gpu: Gpu,
+}
+
+/// What became of a batch that was to begin.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Begun {
+    /// It is under way.
+    UnderWay,
+    /// It is refused as a whole, for this reason; nothing of it is under way any more.
+    Refused(CudaError),
 }
 
 /// What one batch needs.
@@ -54,6 +66,11 @@ unsafe impl Send for State {}
 unsafe impl Send for Header {}
 
 impl HardwareDecoder {
+    /// Images that make a batch for so many engines and cores in each.
+    pub(crate) fn images_at_once(engines: u32, cores: u32) -> u32 {
+        IMAGES_PER_CORE * engines * cores
+    }
+
     /// Batches of up to `max_images` images and `staging_bytes` bytes.
     pub(crate) fn new(
         handle: Handle,
@@ -130,7 +147,7 @@ impl HardwareDecoder {
                 jpeg,
             )
         };
-        if is_of_the_image(parsed) {
+        if is_refusal("nvjpegJpegStreamParseHeader", parsed) {
             return Ok(false);
         }
         check("nvjpegJpegStreamParseHeader", parsed)?;
@@ -148,7 +165,7 @@ impl HardwareDecoder {
         let asked = unsafe {
             sys::nvjpegDecodeBatchedSupportedEx(self.handle.raw(), jpeg, params, &raw mut refused)
         };
-        if is_of_the_image(asked) {
+        if is_refusal("nvjpegDecodeBatchedSupportedEx", asked) {
             return Ok(false);
         }
         check("nvjpegDecodeBatchedSupportedEx", asked)?;
@@ -156,13 +173,13 @@ impl HardwareDecoder {
         Ok(refused == 0)
     }
 
-    /// Begins a batch. `false` where nvJPEG refuses it as a whole; nothing of it is then under way any more.
+    /// Begins a batch.
     ///
     /// # Safety
     /// Each surface is device memory of its image's size that nothing has used since the host last saw it free, and
     /// nothing uses before [`HardwareDecoder::finish`] has returned for this batch. The engines do not keep to the order
     /// of the stream, so work that is only enqueued before does not count as ended.
-    pub(crate) unsafe fn begin(&mut self, batch: &[(&[u8], Surface)]) -> Result<bool, CudaError> {
+    pub(crate) unsafe fn begin(&mut self, batch: &[(&[u8], Surface)]) -> Result<Begun, CudaError> {
         self.gpu.bind()?;
         let Some(mut state) = self.free.pop() else {
             return Err(CudaError::Options {
@@ -172,28 +189,29 @@ impl HardwareDecoder {
             });
         };
         // SAFETY: passed on.
-        let status = unsafe { enqueue(self.handle, &mut state, batch) };
+        let called = unsafe { enqueue(self.handle, &mut state, batch) };
         let recorded = state.decoded.record(&state.stream);
-        let status = match (status, recorded) {
-            (Ok(status), Ok(())) => status,
+        let (what, status) = match (called, recorded) {
+            (Ok(called), Ok(())) => called,
             (Err(error), _) | (_, Err(error)) => {
                 self.free.push(state);
                 return Err(error);
             }
         };
-        if status == sys::nvjpegStatus_t_NVJPEG_STATUS_SUCCESS {
+        let Err(error) = check(what, status) else {
             self.busy.push_back(state);
-            return Ok(true);
-        }
+            return Ok(Begun::UnderWay);
+        };
         // Some images may have been begun.
         let ended = state.decoded.wait();
         self.free.push(state);
         ended?;
-        if is_of_the_image(status) || status == sys::nvjpegStatus_t_NVJPEG_STATUS_EXECUTION_FAILED {
-            // One bad image fails them all, and the status does not say which.
-            return Ok(false);
+        // One bad image fails them all, and the status does not say which.
+        if is_refusal(what, status) || status == sys::nvjpegStatus_t_NVJPEG_STATUS_EXECUTION_FAILED
+        {
+            return Ok(Begun::Refused(error));
         }
-        check("nvjpegDecodeBatchedEx", status).map(|()| false)
+        Err(error)
     }
 
     /// The stream that the next batch is given; `None` while all are under way.
@@ -210,7 +228,7 @@ impl HardwareDecoder {
     }
 }
 
-/// Copies the bytes to pinned memory and hands all to the engines.
+/// Copies the bytes to pinned memory and hands all to the engines. Gives the last call and its status.
 ///
 /// # Safety
 /// As [`HardwareDecoder::begin`].
@@ -218,7 +236,7 @@ unsafe fn enqueue(
     handle: Handle,
     state: &mut State,
     batch: &[(&[u8], Surface)],
-) -> Result<sys::nvjpegStatus_t, CudaError> {
+) -> Result<(&'static str, sys::nvjpegStatus_t), CudaError> {
     let total: usize = batch.iter().map(|(encoded, _)| encoded.len()).sum();
     let staging = state.staging.bytes_mut();
     if total > staging.len() {
@@ -257,11 +275,11 @@ unsafe fn enqueue(
         )
     };
     if status != sys::nvjpegStatus_t_NVJPEG_STATUS_SUCCESS {
-        return Ok(status);
+        return Ok(("nvjpegDecodeBatchedInitialize", status));
     }
     // SAFETY: the arrays have one entry per image; the staged bytes stay until the batch has ended, since the state is
     // not reused before; the surfaces are the engines' by the caller's promise.
-    Ok(unsafe {
+    let status = unsafe {
         sys::nvjpegDecodeBatched(
             handle.raw(),
             state.raw,
@@ -270,7 +288,8 @@ unsafe fn enqueue(
             images.as_mut_ptr(),
             state.stream.cu_stream().cast(),
         )
-    })
+    };
+    Ok(("nvjpegDecodeBatched", status))
 }
 
 impl Drop for HardwareDecoder {

@@ -7,7 +7,7 @@ use cudarc::driver::CudaStream;
 use nvjpeg_sys as sys;
 
 use super::handle::Handle;
-use super::status::{check, is_of_the_image};
+use super::status::{check, is_refusal};
 use crate::CudaError;
 use crate::driver::{Event, Gpu};
 use crate::kernels::Surface;
@@ -122,7 +122,7 @@ impl HybridDecoder {
         self.decoded.wait()?;
         match status {
             (_, sys::nvjpegStatus_t_NVJPEG_STATUS_SUCCESS) => Ok(true),
-            (_, status) if is_of_the_image(status) => Ok(false),
+            (what, status) if is_refusal(what, status) => Ok(false),
             (what, status) => check(what, status).map(|()| true),
         }
     }

@@ -7,7 +7,7 @@ mod hybrid;
 mod library;
 mod status;
 
-pub(crate) use handle::{Backend, Handle, has_no_engines};
-pub(crate) use hardware::HardwareDecoder;
+pub(crate) use handle::{Backend, Handle, engines, unless_refused};
+pub(crate) use hardware::{Begun, HardwareDecoder};
 pub(crate) use hybrid::HybridDecoder;
 pub use library::{Nvjpeg, Version};

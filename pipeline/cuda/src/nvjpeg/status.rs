@@ -1,5 +1,7 @@
 //! Status codes of nvJPEG.
 
+use std::sync::Once;
+
 use nvjpeg_sys as sys;
 
 use crate::CudaError;
@@ -34,9 +36,25 @@ pub(crate) fn check(what: &'static str, status: sys::nvjpegStatus_t) -> Result<(
     Err(CudaError::Nvjpeg { what, status, name: name(status) })
 }
 
-/// Whether a decode failed because of the image: another decoder may still take it. Everything else is a failure of the
-/// machine or of ours and must not pass for a bad image.
-pub(crate) fn is_of_the_image(status: sys::nvjpegStatus_t) -> bool {
+/// Whether another decoder may still take the image: the status is of the image, or nvJPEG found no memory for it, which
+/// the processor's decoder does not need; that is said once. Everything else is a failure of the machine or of ours and
+/// must not pass for a bad image.
+pub(crate) fn is_refusal(what: &'static str, status: sys::nvjpegStatus_t) -> bool {
+    static SAID: Once = Once::new();
+    if status == sys::nvjpegStatus_t_NVJPEG_STATUS_ALLOCATOR_FAILURE {
+        SAID.call_once(|| {
+            tracing::warn!(
+                what,
+                "nvJPEG finds no memory for images; other decoders take them, more slowly: lower the batch size or \
+                 surface_bytes (said once)"
+            );
+        });
+        return true;
+    }
+    is_of_the_image(status)
+}
+
+fn is_of_the_image(status: sys::nvjpegStatus_t) -> bool {
     matches!(
         status,
         sys::nvjpegStatus_t_NVJPEG_STATUS_BAD_JPEG
@@ -62,7 +80,8 @@ mod tests {
             "nvJPEG: nvjpegCreateEx failed with NVJPEG_STATUS_EXECUTION_FAILED (6)"
         );
         assert_eq!(name(99), "a status without a name");
-        let borne: Vec<_> = (0..12).filter(|&status| is_of_the_image(status)).collect();
-        assert_eq!(borne, [2, 3, 4, 8, 9, 10]);
+        let borne: Vec<_> = (0..12).filter(|&status| is_refusal("nvjpegDecode", status)).collect();
+        // Without memory (5) the processor's decoder takes the image; a failed execution (6) may be a lost GPU.
+        assert_eq!(borne, [2, 3, 4, 5, 8, 9, 10]);
     }
 }

@@ -56,6 +56,10 @@ impl Renderer for CudaRenderer {
         self.renderer.workers()
     }
 
+    fn queue_rows(&self) -> u32 {
+        self.renderer.queue_rows()
+    }
+
     fn scratch_bytes(&self, max_pixels: u64, max_coefficient_bytes: u64) -> u64 {
         self.renderer.scratch_bytes(max_pixels, max_coefficient_bytes)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::CudaError;
 use crate::kernels::{Surface, ViewTask};
+use crate::nvjpeg::Begun;
 use crate::ring::SlotMaker;
 use crate::surfaces::{Fence, Surfaces};
 
@@ -18,10 +19,12 @@ pub(crate) trait Device: Send + Sync + fmt::Debug {
     fn decoder(&self) -> Result<Box<dyn SingleDecoder>, CudaError>;
     /// The decoder that drives the JPEG engines, where there are any; one at a time.
     fn batch_decoder(&self) -> Result<Option<Box<dyn BatchDecoder>>, CudaError>;
+    /// Most images of a batch of that decoder; 0 where there is none.
+    fn max_batch_images(&self) -> u32;
     /// The kernels; one at a time.
     fn kernels(&self) -> Result<Box<dyn ViewKernels>, CudaError>;
-    /// Bytes of the processor's memory that all of it takes with so many workers.
-    fn host_bytes(&self, workers: u32) -> u64;
+    /// Bytes of the processor's memory that all of it takes with so many workers and images of up to `max_pixels` pixels.
+    fn host_bytes(&self, workers: u32, max_pixels: u64) -> u64;
 }
 
 /// Brings single images to surfaces.
@@ -40,8 +43,8 @@ pub(crate) trait BatchDecoder: Send {
     fn max_bytes(&self) -> usize;
     /// Whether it takes the image of this size, by its header.
     fn takes(&mut self, encoded: &[u8], width: u32, height: u32) -> Result<bool, CudaError>;
-    /// Begins a batch. `false` where it is refused; nothing of it is then under way.
-    fn begin(&mut self, batch: &[(&[u8], Surface)]) -> Result<bool, CudaError>;
+    /// Begins a batch.
+    fn begin(&mut self, batch: &[(&[u8], Surface)]) -> Result<Begun, CudaError>;
     /// Waits for the oldest batch that was begun. `false` where it failed for the sake of an image.
     fn finish(&mut self) -> Result<bool, CudaError>;
 }

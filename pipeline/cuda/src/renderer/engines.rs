@@ -2,7 +2,9 @@
 //!
 //! It takes rows from the queue of all decoders and makes batches of those that the engines take; the others it passes
 //! to the workers. A batch begins as soon as the engines are idle, with what there is, so the last rows of a slot never
-//! wait for company; while a batch is under way the next one gathers, up to the size at which the engines are full.
+//! wait for company. While it is under way the next one gathers and begins behind it, if at least half of what fills the
+//! engines is there; less waits until they are idle, or many small batches would come out of a queue that is just not
+//! empty.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -10,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use crossbeam::channel::{Receiver, Sender, TrySendError};
+use crossbeam::channel::{Receiver, Sender, TrySendError, never};
 use smog_pipeline::render::sample::RenderSettings;
 use smog_pipeline::render::{RenderContext, RowJob};
 use smog_pipeline::runtime::metrics::StageCounters;
@@ -20,11 +22,15 @@ use smog_pipeline::sample::ImageMeta;
 use super::{BatchDecoder, Decoded, Device, Output, Placed, Routes, draw_plan};
 use crate::CudaError;
 use crate::kernels::Surface;
+use crate::nvjpeg::Begun;
 use crate::route::{Route, Router};
 use crate::surfaces::SurfaceLease;
 
 /// Batches under way at once.
 const MAX_BUSY: usize = 2;
+/// After so many failed batches in a row the engines are not used any more. A few bad images do not fail so many, and a
+/// batch that fails costs the time of its images twice.
+const MAX_FAILED: u32 = 8;
 
 /// The thread.
 pub(super) struct Engines {
@@ -46,6 +52,10 @@ pub(super) struct Engines {
     pub(super) routes: Arc<Routes>,
     /// When the engines ended their last batch.
     pub(super) idle_since: Instant,
+    /// Batches that failed since one was whole.
+    pub(super) failed_in_a_row: u32,
+    /// Whether a failed batch was warned of.
+    pub(super) warned: bool,
 }
 
 /// Rows whose images are decoded together.
@@ -57,26 +67,60 @@ pub(super) struct Batch {
 
 impl Engines {
     pub(super) fn run(&mut self, cancel: &Cancel) -> Result<(), StageExit> {
-        loop {
-            if self.pending.is_empty() && self.busy.is_empty() {
-                let job = self.counters.wait_input(|| cancel.recv(&self.jobs))?;
-                self.accept(job, cancel)?;
-            }
-            while self.pending.len() < self.decoder.max_images() {
-                // A queue that is closed is noticed by the wait above.
-                let Ok(job) = self.jobs.try_recv() else { break };
-                self.accept(job, cancel)?;
-            }
-            let begun = self.busy.len() < MAX_BUSY && self.begin(cancel)?;
-            // Where nothing can begin, since nothing is there or there is no room for it, something has to end.
-            let idle = !begun || self.pending.is_empty() || self.busy.len() == MAX_BUSY;
-            if idle && !self.busy.is_empty() {
-                self.finish(cancel)?;
-            }
+        while self.failed_in_a_row < MAX_FAILED {
+            self.turn(cancel)?;
             if cancel.is_cancelled() {
                 return Err(StageExit::Cancelled);
             }
         }
+        self.retire(cancel)
+    }
+
+    /// Gathers what there is, and begins a batch or ends one.
+    fn turn(&mut self, cancel: &Cancel) -> Result<(), StageExit> {
+        if self.pending.is_empty() && self.busy.is_empty() {
+            let job = self.counters.wait_input(|| cancel.recv(&self.jobs))?;
+            self.accept(job, cancel)?;
+        }
+        while self.pending.len() < self.decoder.max_images() {
+            // A queue that is closed is noticed by the wait above.
+            let Ok(job) = self.jobs.try_recv() else { break };
+            self.accept(job, cancel)?;
+        }
+        let begun = self.may_begin() && self.begin(cancel)?;
+        // Where nothing can begin, since too little is there or there is no room for it, something has to end.
+        let stuck = !begun || self.busy.len() == MAX_BUSY;
+        if stuck && !self.busy.is_empty() {
+            self.finish(cancel)?;
+        }
+        Ok(())
+    }
+
+    /// Leaves the rest to the workers, whose decoders take what the engines take.
+    fn retire(&mut self, cancel: &Cancel) -> Result<(), StageExit> {
+        tracing::warn!(
+            batches = self.failed_in_a_row,
+            "the JPEG engines failed one batch after another and are not used any more; the hybrid decoders take \
+             their images"
+        );
+        while !self.busy.is_empty() {
+            self.finish(cancel)?;
+        }
+        while let Some(job) = self.pending.pop_front() {
+            self.pass_on(job, cancel)?;
+        }
+        // The thread stays, for workers take the end of their queue for a failure.
+        self.counters.wait_input(|| cancel.recv(&never::<()>()))
+    }
+
+    /// Whether what is pending is enough for a batch.
+    fn may_begin(&self) -> bool {
+        let least = match self.busy.len() {
+            0 => 1,
+            MAX_BUSY.. => return false,
+            _ => self.decoder.max_images().div_ceil(2),
+        };
+        self.pending.len() >= least
     }
 
     /// Keeps a row for the next batch, or passes it on.
@@ -137,11 +181,9 @@ impl Engines {
             .iter()
             .map(|(job, surface)| (job.group.encoded(job.row_in_group), *surface.surface()))
             .collect();
-        let begun = self.decoder.begin(&images).map_err(CudaError::into_exit)?;
-        if begun {
-            self.busy.push_back(Batch { rows, started });
-        } else {
-            self.give_up(rows, cancel)?;
+        match self.decoder.begin(&images).map_err(CudaError::into_exit)? {
+            Begun::UnderWay => self.busy.push_back(Batch { rows, started }),
+            Begun::Refused(error) => self.give_up(rows, Some(&error), cancel)?,
         }
         Ok(true)
     }
@@ -151,8 +193,9 @@ impl Engines {
         let whole = self.decoder.finish().map_err(CudaError::into_exit)?;
         let Some(Batch { rows, started }) = self.busy.pop_front() else { return Ok(()) };
         if !whole {
-            return self.give_up(rows, cancel);
+            return self.give_up(rows, None, cancel);
         }
+        self.failed_in_a_row = 0;
         let bytes: usize =
             rows.iter().map(|(job, _)| job.group.encoded(job.row_in_group).len()).sum();
         // Batches overlap; what the engines did for this one begins where the one before ended.
@@ -176,13 +219,21 @@ impl Engines {
     fn give_up(
         &mut self,
         rows: Vec<(RowJob, SurfaceLease)>,
+        error: Option<&CudaError>,
         cancel: &Cancel,
     ) -> Result<(), StageExit> {
         self.routes.hardware_refused.fetch_add(rows.len() as u64, Relaxed);
-        tracing::debug!(
-            images = rows.len(),
-            "a batch of the JPEG engines failed; its images are tried one by one"
-        );
+        self.failed_in_a_row += 1;
+        let reason = error.map_or_else(|| "no reason given".to_owned(), ToString::to_string);
+        if std::mem::replace(&mut self.warned, true) {
+            tracing::debug!(images = rows.len(), reason, "a batch of the JPEG engines failed");
+        } else {
+            tracing::warn!(
+                images = rows.len(),
+                reason,
+                "a batch of the JPEG engines failed; its images are tried one by one (said once)"
+            );
+        }
         // All of them give their room back before the first is passed on, and may be waited for.
         let jobs: Vec<RowJob> = rows.into_iter().map(|(job, _)| job).collect();
         jobs.into_iter().try_for_each(|job| self.pass_on(job, cancel))

@@ -10,15 +10,14 @@ use super::{BatchDecoder, Device, SingleDecoder, ViewKernels};
 use crate::CudaError;
 use crate::driver::{DeviceMemory, Event, Gpu, PinnedMemory};
 use crate::kernels::{Kernels, Surface, ViewTask, Workspace};
-use crate::nvjpeg::{Backend, Handle, HardwareDecoder, HybridDecoder, Nvjpeg, has_no_engines};
+use crate::nvjpeg::{
+    Backend, Begun, Handle, HardwareDecoder, HybridDecoder, Nvjpeg, engines, unless_refused,
+};
 use crate::ring::{Block, SlotEvents, SlotMaker};
 use crate::surfaces::{Fence, Surfaces};
 
 /// Pinned memory through which a worker copies pixels, piece by piece.
 const UPLOAD_BYTES: usize = 4 << 20;
-/// Images per core of the JPEG engines in a batch where nothing else is said: enough that they do not run dry between
-/// two batches, and few enough that the last image of a slot does not wait long.
-const IMAGES_PER_CORE: u32 = 4;
 
 /// A GPU with nvJPEG and the kernels, opened once per renderer.
 pub(super) struct GpuDevice {
@@ -44,15 +43,11 @@ impl GpuDevice {
         let gpu = Gpu::open(options.device)?;
         let library = Nvjpeg::load(&options.nvjpeg_paths)?;
         let hybrid = Handle::new(&library, &gpu, Backend::Default)?;
-        let hardware = if options.hardware { engines(&library, &gpu)? } else { None };
-        let (num_engines, num_cores) = match &hardware {
-            Some(handle) => handle.engines()?,
-            None => (0, 0),
-        };
-        // A handle for no engines would decode in batches all the same, in software.
-        let hardware = hardware.filter(|_| num_engines * num_cores > 0);
+        let found = if options.hardware { engines(&library, &gpu)? } else { None };
+        let (num_engines, num_cores) = found.map_or((0, 0), |found| (found.count, found.cores));
+        let hardware = found.map(|found| found.handle);
         let max_images = match options.max_batch_images {
-            0 => IMAGES_PER_CORE * num_engines * num_cores,
+            0 => HardwareDecoder::images_at_once(num_engines, num_cores),
             given => given,
         };
         let interpolates =
@@ -73,15 +68,6 @@ impl GpuDevice {
 
     pub(super) fn facts(&self) -> &CudaFacts {
         &self.facts
-    }
-}
-
-/// A handle for the JPEG engines, where the device has any.
-fn engines(library: &Nvjpeg, gpu: &Gpu) -> Result<Option<Handle>, CudaError> {
-    match Handle::new(library, gpu, Backend::Hardware) {
-        Ok(handle) => Ok(Some(handle)),
-        Err(error) if has_no_engines(&error) => Ok(None),
-        Err(error) => Err(error),
     }
 }
 
@@ -106,14 +92,19 @@ impl Device for GpuDevice {
         let Some(handle) = self.hardware else { return Ok(None) };
         let max_images = self.facts.max_batch_images as usize;
         let max_bytes = self.options.staging_bytes;
-        let decoder = HardwareDecoder::new(handle, &self.gpu, max_images, max_bytes)?;
-        Ok(Some(Box::new(GpuBatches { decoder, max_images, max_bytes })))
+        let decoder = HardwareDecoder::new(handle, &self.gpu, max_images, max_bytes);
+        Ok(unless_refused(decoder)?
+            .map(|decoder| Box::new(GpuBatches { decoder, max_images, max_bytes }) as _))
+    }
+
+    fn max_batch_images(&self) -> u32 {
+        self.facts.max_batch_images
     }
 
     fn kernels(&self) -> Result<Box<dyn ViewKernels>, CudaError> {
         let CudaOptions { max_views, max_side, kind, normalize, .. } = self.options;
         Ok(Box::new(GpuKernels {
-            workspace: Workspace::new(self.gpu.context(), max_views as usize, max_side)?,
+            workspace: Workspace::new(&self.gpu, max_views as usize, max_side)?,
             kernels: Arc::clone(&self.kernels),
             stream: self.gpu.stream()?,
             fences: Vec::new(),
@@ -124,11 +115,10 @@ impl Device for GpuDevice {
         }))
     }
 
-    fn host_bytes(&self, workers: u32) -> u64 {
+    fn host_bytes(&self, workers: u32, max_pixels: u64) -> u64 {
         let batches =
             if self.hardware.is_some() { 2 * self.options.staging_bytes as u64 } else { 0 };
-        // nvJPEG's own pinned buffer is as large as it was told to pad.
-        u64::from(workers) * (UPLOAD_BYTES as u64 + Handle::PINNED_BYTES as u64) + batches
+        u64::from(workers) * (UPLOAD_BYTES as u64 + Handle::pinned_bytes(max_pixels)) + batches
     }
 }
 
@@ -182,7 +172,7 @@ impl BatchDecoder for GpuBatches {
         self.decoder.takes(encoded, width, height)
     }
 
-    fn begin(&mut self, batch: &[(&[u8], Surface)]) -> Result<bool, CudaError> {
+    fn begin(&mut self, batch: &[(&[u8], Surface)]) -> Result<Begun, CudaError> {
         // SAFETY: the surfaces are leases of the circle, whose last readers were waited for on the host; they are held
         // until `finish` has returned, or, where the stream ends before, until this decoder has waited in its drop.
         unsafe { self.decoder.begin(batch) }

@@ -14,6 +14,7 @@ use smog_pipeline::codec::{DecodeLimits, DecodeRequest, DecoderKind, Pixels, dec
 use super::{BatchDecoder, Device, SingleDecoder, ViewKernels};
 use crate::CudaError;
 use crate::kernels::{Normalize, PixelKind, Surface, ViewTask, oracle};
+use crate::nvjpeg::Begun;
 use crate::ring::{Block, DeviceRing, SlotEvents, SlotMaker};
 use crate::surfaces::{Fence, Surfaces};
 
@@ -33,6 +34,8 @@ pub(super) struct Behaviour {
     pub(super) surface_bytes: u64,
     /// The decoders refuse a JPEG that begins with a comment.
     pub(super) refuses_comments: bool,
+    /// The engines refuse every batch.
+    pub(super) engines_refuse: bool,
     /// Batches fail only when they are waited for.
     pub(super) fails_late: bool,
     /// The call of the kernels that panics, and the one that fails.
@@ -49,6 +52,7 @@ impl Default for Behaviour {
             oracle: false,
             surface_bytes: 1 << 20,
             refuses_comments: false,
+            engines_refuse: false,
             fails_late: false,
             kernels_panic_at: None,
             kernels_fail_at: None,
@@ -67,6 +71,10 @@ pub(super) struct Log {
     pub(super) drained: AtomicU32,
     pub(super) calls: AtomicU32,
     pub(super) views: AtomicU32,
+    /// Batches that the engines were given, those that they refused included.
+    pub(super) batches: AtomicU32,
+    /// Most of them that were under way at once.
+    pub(super) most_busy: AtomicU32,
 }
 
 /// The device.
@@ -113,10 +121,14 @@ impl Device for HostDevice {
     fn batch_decoder(&self) -> Result<Option<Box<dyn BatchDecoder>>, CudaError> {
         let decoder = self.behaviour.engines.map(|max_images| {
             let busy = VecDeque::new();
-            let single = Decoder::new(self.behaviour);
-            Box::new(EngineDecoder { single, max_images, busy }) as Box<dyn BatchDecoder>
+            let (single, log) = (Decoder::new(self.behaviour), Arc::clone(&self.log));
+            Box::new(EngineDecoder { single, max_images, busy, log }) as Box<dyn BatchDecoder>
         });
         Ok(decoder)
+    }
+
+    fn max_batch_images(&self) -> u32 {
+        self.behaviour.engines.unwrap_or(0) as u32
     }
 
     fn kernels(&self) -> Result<Box<dyn ViewKernels>, CudaError> {
@@ -127,7 +139,7 @@ impl Device for HostDevice {
         }))
     }
 
-    fn host_bytes(&self, _workers: u32) -> u64 {
+    fn host_bytes(&self, _workers: u32, _max_pixels: u64) -> u64 {
         0
     }
 }
@@ -187,6 +199,7 @@ struct EngineDecoder {
     max_images: usize,
     /// Whether each batch under way is whole.
     busy: VecDeque<bool>,
+    log: Arc<Log>,
 }
 
 impl BatchDecoder for EngineDecoder {
@@ -202,17 +215,23 @@ impl BatchDecoder for EngineDecoder {
         Ok(true)
     }
 
-    fn begin(&mut self, batch: &[(&[u8], Surface)]) -> Result<bool, CudaError> {
+    fn begin(&mut self, batch: &[(&[u8], Surface)]) -> Result<Begun, CudaError> {
         assert!(batch.len() <= self.max_images && self.busy.len() < 2);
-        let mut whole = true;
+        self.log.batches.fetch_add(1, SeqCst);
+        let mut whole = !self.single.behaviour.engines_refuse;
         for (encoded, surface) in batch {
             whole &= self.single.decode(encoded, surface)?;
         }
         if whole || self.single.behaviour.fails_late {
             self.busy.push_back(whole);
-            return Ok(true);
+            self.log.most_busy.fetch_max(self.busy.len() as u32, SeqCst);
+            return Ok(Begun::UnderWay);
         }
-        Ok(false)
+        Ok(Begun::Refused(CudaError::Nvjpeg {
+            what: "nvjpegDecodeBatched",
+            status: 8,
+            name: "NVJPEG_STATUS_INTERNAL_ERROR",
+        }))
     }
 
     fn finish(&mut self) -> Result<bool, CudaError> {

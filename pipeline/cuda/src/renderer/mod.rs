@@ -74,6 +74,21 @@ pub struct RouteCounts {
     pub hybrid_refused: u64,
 }
 
+impl RouteCounts {
+    /// What was counted since `before`, of the same renderer.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            hardware: self.hardware - before.hardware,
+            hardware_batches: self.hardware_batches - before.hardware_batches,
+            hybrid: self.hybrid - before.hybrid,
+            cpu: self.cpu - before.cpu,
+            hardware_refused: self.hardware_refused - before.hardware_refused,
+            hybrid_refused: self.hybrid_refused - before.hybrid_refused,
+        }
+    }
+}
+
 /// The counters behind [`RouteCounts`].
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
@@ -170,11 +185,16 @@ impl Renderer for DeviceRenderer {
         self.workers
     }
 
+    fn queue_rows(&self) -> u32 {
+        // The engines take a batch at once, beside the workers.
+        2 * self.workers + self.device.max_batch_images()
+    }
+
     fn scratch_bytes(&self, max_pixels: u64, max_coefficient_bytes: u64) -> u64 {
         // Each worker has a decoder of the processor, too.
         let decoders = CpuRenderer::new(self.settings, self.workers);
         decoders.scratch_bytes(max_pixels, max_coefficient_bytes)
-            + self.device.host_bytes(self.workers)
+            + self.device.host_bytes(self.workers, max_pixels)
     }
 
     fn start(
@@ -246,6 +266,8 @@ impl Renderer for DeviceRenderer {
                 counters: metrics.counters(DECODE, self.workers),
                 routes: Arc::clone(&self.routes),
                 idle_since: Instant::now(),
+                failed_in_a_row: 0,
+                warned: false,
             };
             stages.spawn(ENGINES_THREAD.to_owned(), move |cancel| engines.run(cancel))?;
         }

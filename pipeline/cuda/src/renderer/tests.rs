@@ -279,6 +279,52 @@ fn plain_images_give_the_batches_of_the_cpu_renderer_with_and_without_engines() 
 }
 
 #[test]
+fn the_engines_get_a_second_batch_while_the_first_is_under_way() {
+    watched(|| {
+        let source = Images::source(70, |_| Kind::Plain);
+        let (counts, device) = assert_same(
+            &source,
+            &config(),
+            Behaviour { engines: Some(2), ..Behaviour::default() },
+            Unchecked::Decode,
+            25,
+        );
+        assert_eq!(device.log.most_busy.load(SeqCst), 2, "{counts:?}");
+    });
+}
+
+#[test]
+fn engines_that_fail_every_batch_are_given_up() {
+    watched(|| {
+        let source = Images::source(70, |_| Kind::Plain);
+        for fails_late in [false, true] {
+            let behaviour = Behaviour { engines_refuse: true, fails_late, ..Behaviour::default() };
+            let (counts, device) =
+                assert_same(&source, &config(), behaviour, Unchecked::Decode, 25);
+            assert_eq!(counts.hardware, 0);
+            // One more may have been under way.
+            let batches = device.log.batches.load(SeqCst);
+            assert!((8..=9).contains(&batches), "{batches} batches, {counts:?}");
+            assert!(counts.hardware_refused <= 4 * u64::from(batches), "{counts:?}");
+            assert!(counts.hybrid >= 250, "{counts:?}");
+        }
+    });
+}
+
+#[test]
+fn engines_that_fail_now_and_then_are_kept() {
+    watched(|| {
+        // Batches of one image, of which every sixth is refused: eight in a row come by chance once in a million.
+        let kind = |number| if number % 6 == 0 { Kind::Odd } else { Kind::Plain };
+        let source = Images::source(72, kind);
+        let behaviour =
+            Behaviour { refuses_comments: true, engines: Some(1), ..Behaviour::default() };
+        let (counts, _) = assert_same(&source, &config(), behaviour, Unchecked::Decode, 100);
+        assert!(counts.hardware_refused > 8 && counts.hardware > 40, "{counts:?}");
+    });
+}
+
+#[test]
 fn every_kind_of_image_comes_out_as_on_the_processor() {
     watched(|| {
         const KINDS: [Kind; 7] = [

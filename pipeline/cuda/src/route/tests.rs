@@ -49,18 +49,15 @@ fn with_luma(factors: u8) -> Vec<u8> {
 }
 
 #[test]
-fn usual_sampling_goes_to_the_engines_and_the_rest_to_the_hybrid_decoder() {
+fn usual_sampling_goes_to_the_engines_or_to_the_hybrid_decoder() {
     for sampling in
         [SamplingFactor::F_1_1, SamplingFactor::F_2_1, SamplingFactor::F_2_2, SamplingFactor::F_1_2]
     {
         assert_eq!(route(&rgb(sampling, false)), Route::Hardware, "{sampling:?}");
         assert_eq!(route(&rgb(sampling, true)), Route::Hybrid, "{sampling:?} progressive");
     }
-    // 4:1:1 and 4:1:0, of which only the header counts here.
-    for luma in [0x41, 0x42] {
-        assert_eq!(route(&with_luma(luma)), Route::Hybrid, "{luma:x}");
-    }
-    for luma in [0x14, 0x24, 0x33] {
+    // 4:1:1, 4:1:0 and unusual ones, of which only the header counts here.
+    for luma in [0x41, 0x42, 0x14, 0x24, 0x33] {
         assert_eq!(route(&with_luma(luma)), Route::Cpu(CpuReason::Subsampling), "{luma:x}");
     }
     assert_eq!(route(&jpeg(ColorType::Luma, |_| ())), Route::Hardware);
