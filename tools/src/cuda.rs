@@ -80,7 +80,7 @@ struct Check {
     /// Time to measure the renderer for
     #[arg(long, value_name = "S", default_value_t = 10.0)]
     seconds: f64,
-    /// Print one JSON object
+    /// Print JSON: an object for each part, as soon as it is done
     #[arg(long)]
     json: bool,
 }
@@ -107,10 +107,15 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         hardware: true,
         kernels: KernelOptions { cache: environment::kernel_cache(), ..KernelOptions::default() },
     };
-    let mut found = Vec::new();
-    let mut add = |part: &str, result: anyhow::Result<Vec<Finding>>| match result {
-        Ok(findings) => found.extend(findings),
-        Err(error) => found.push(broken(part, &error)),
+    let mut failed = false;
+    // Shown part by part: a later one may take the process with it.
+    let mut add = |part: &str, result: anyhow::Result<Vec<Finding>>| {
+        let found = result.unwrap_or_else(|error| vec![broken(part, &error)]);
+        match args.json {
+            true => say(&serde_json::json!({ "checks": found }).to_string()),
+            false => found.iter().for_each(|finding| say(&finding.line())),
+        }
+        failed |= found.iter().any(|finding| finding.passed == Some(false));
     };
     add("kernels", of_kernels(&gpu, &machine));
     add("JPEG engines", of_engines(&machine));
@@ -118,12 +123,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let without = Machine { hardware: false, ..machine.clone() };
     add("pictures without JPEG engines", of_pictures(&without));
     add("renderer", of_renderer(&args, &machine));
-    if args.json {
-        say(&serde_json::json!({ "checks": found }).to_string());
-    } else {
-        found.iter().for_each(|finding| say(&finding.line()));
-    }
-    let failed = found.iter().any(|finding| finding.passed == Some(false));
     Ok(if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
