@@ -16,6 +16,7 @@ use smog_pipeline::codec::{DecodeLimits, DecoderKind};
 use smog_pipeline::render::sample::RenderSettings;
 use smog_pipeline::source::{Source, SyntheticSource, find_with};
 
+use crate::output::line as say;
 use crate::remote::RemoteArgs;
 use views::Views;
 
@@ -110,10 +111,4 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         What::Manifest(args) => manifest::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// One line of a bench's output.
-#[expect(clippy::print_stdout, reason = "the table is what the command is for")]
-fn say(line: &str) {
-    println!("{line}");
 }

@@ -221,9 +221,8 @@ impl Finding {
 }
 
 /// One line of the output.
-#[expect(clippy::print_stdout, reason = "the findings are what the command is for")]
 fn say(line: &str) {
-    println!("{line}");
+    crate::output::line(line);
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod bench;
 mod cuda;
 mod inspect;
 mod merge;
+mod output;
 mod progress;
 mod remote;
 mod shard;
@@ -24,7 +25,8 @@ const FAILED: u8 = 1;
     version,
     about = "Makes, checks and shows data sets of image shards",
     after_help = "Exit codes: 0 done, 1 failed or problems found, 2 wrong arguments, 3 finished but files were
-refused (shard, merge)."
+refused (shard, merge),
+141 nobody reads the output any more (`| head`)."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -66,7 +68,6 @@ fn main() -> ExitCode {
 }
 
 /// The error and its causes, each once.
-#[expect(clippy::print_stderr, reason = "the program's one place to tell a person what failed")]
 fn report(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+    output::note(&format!("error: {error:#}"));
 }

@@ -10,6 +10,7 @@ use smog_pipeline::shard::{
     Check, Part, ShardOptions, ShardReport, SplitReport, default_out, shard,
 };
 
+use crate::output::line as tell;
 use crate::progress::Progress;
 use crate::text;
 
@@ -284,11 +285,6 @@ fn quoted(path: &str) -> String {
     } else {
         format!("'{}'", path.replace('\'', r"'\''"))
     }
-}
-
-#[expect(clippy::print_stdout, reason = "the command's result")]
-pub(crate) fn tell(line: &str) {
-    println!("{line}");
 }
 
 #[cfg(test)]

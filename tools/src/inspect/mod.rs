@@ -11,6 +11,7 @@ use smog_pipeline::manifest::{Manifest, ShardRowGroup};
 use smog_pipeline::order::{OrderSettings, order, shuffle_quality};
 use smog_pipeline::source::{Found, Source, find_with};
 
+use crate::output::line as tell;
 use crate::progress::Progress;
 use crate::remote::{RemoteArgs, SplitPlace};
 use crate::text;
@@ -281,9 +282,4 @@ fn mixing(source: &dyn Source, figures: &Figures, seed: u64) {
             quality.ratio() * 100.0
         ),
     );
-}
-
-#[expect(clippy::print_stdout, reason = "the command's result")]
-fn tell(line: &str) {
-    println!("{line}");
 }

@@ -14,7 +14,7 @@ mod shape;
 mod texture;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -27,6 +27,8 @@ use serde::{Deserialize, Serialize};
 
 use class::CLASSES;
 use scene::{Scene, SizeRange};
+
+use crate::output::line as say;
 
 /// Version of the drawing. Raise it when a picture changes, so that old sets are not taken for new ones.
 const DRAWING: u32 = 1;
@@ -115,7 +117,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         seed: args.seed,
     };
     if already_there(&args.out, &record)? {
-        say(&format!("{} is there already, nothing to do", args.out.display()))?;
+        say(&format!("{} is there already, nothing to do", args.out.display()));
         return Ok(ExitCode::SUCCESS);
     }
 
@@ -146,7 +148,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         record.classes,
         bytes as f64 / 1e6,
         started.elapsed().as_secs_f64()
-    ))?;
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -249,10 +251,6 @@ fn write_one(root: &Path, picture: Picture, record: &Record) -> anyhow::Result<u
     let path = root.join(SPLITS[picture.split as usize]).join(class.name).join(name);
     fs::write(&path, &jpeg).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(jpeg.len() as u64)
-}
-
-fn say(line: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{line}")
 }
 
 #[cfg(test)]

@@ -15,11 +15,13 @@ pub(crate) struct Args {
 }
 
 /// Runs the command.
-#[expect(clippy::print_stdout, reason = "the output of the command")]
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.name {
-        Some(name) => print!("{}", text(name).map_err(TrainError::from)?),
-        None => PRESETS.iter().for_each(|preset| println!("{:18}  {}", preset.name, preset.about)),
+        Some(name) => outln!("{}", text(name).map_err(TrainError::from)?.trim_end()),
+        None => {
+            let width = PRESETS.iter().map(|preset| preset.name.len()).max().unwrap_or(0);
+            PRESETS.iter().for_each(|preset| outln!("{:width$}  {}", preset.name, preset.about));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

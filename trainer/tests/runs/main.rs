@@ -5,6 +5,8 @@ mod cuda;
 #[cfg(test)]
 mod evaluate;
 #[cfg(test)]
+mod pipes;
+#[cfg(test)]
 mod preflight;
 #[cfg(test)]
 mod process;
