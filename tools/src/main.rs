@@ -4,12 +4,14 @@ mod bench;
 mod cuda;
 mod inspect;
 mod merge;
+mod next_step;
 mod output;
 mod progress;
 mod remote;
 mod shard;
 mod synth;
 mod text;
+mod usage;
 mod verify;
 
 use std::process::ExitCode;
@@ -18,6 +20,8 @@ use clap::{Parser, Subcommand};
 
 /// Exit code where the command could not do its work.
 const FAILED: u8 = 1;
+/// Exit code where it was asked for something that cannot be; clap gives the same.
+const USAGE: u8 = 2;
 
 #[derive(Parser)]
 #[command(
@@ -25,8 +29,7 @@ const FAILED: u8 = 1;
     version,
     about = "Makes, checks and shows data sets of image shards",
     after_help = "Exit codes: 0 done, 1 failed or problems found, 2 wrong arguments, 3 finished but files were
-refused (shard, merge),
-141 nobody reads the output any more (`| head`)."
+refused (shard, merge), 141 nobody reads the output any more (`| head`)."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -63,7 +66,7 @@ fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         report(&error);
-        ExitCode::from(FAILED)
+        ExitCode::from(if usage::is_usage(&error) { USAGE } else { FAILED })
     })
 }
 
