@@ -18,6 +18,7 @@ use smog_pipeline::source::{Source, SyntheticSource, find_with};
 
 use crate::output::line as say;
 use crate::remote::RemoteArgs;
+use crate::usage::Usage;
 use views::Views;
 
 /// Arguments of `smog-tools bench`.
@@ -92,12 +93,11 @@ impl Common {
     fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.seconds > 0.0 && self.seconds < 86_400.0,
-            "--seconds {}: expected more than 0 and less than a day",
-            self.seconds
+            Usage(format!("--seconds {}: expected more than 0 and less than a day", self.seconds))
         );
         anyhow::ensure!(
             self.workers.iter().all(|&workers| workers > 0),
-            "--workers: expected numbers of at least 1"
+            Usage("--workers: expected numbers of at least 1".to_owned())
         );
         Ok(())
     }

@@ -173,4 +173,3 @@ impl ShardProgress for Progress {
         self.finish();
     }
 }
-

@@ -33,9 +33,7 @@ pub(crate) fn finish(trace: Option<Trace>) {
                 ""
             };
             let events = summary.num_events;
-            note(&format!(
-                "trace: {events} events{cut}; open the file in https://ui.perfetto.dev"
-            ));
+            note(&format!("trace: {events} events{cut}; open the file in https://ui.perfetto.dev"));
         }
         Err(error) => note(&format!("warning: {error}: {}", error.source)),
     }

@@ -41,11 +41,11 @@ pub(crate) struct Args {
     /// Data set or one split (folder or URL), Parquet files or WebDataset tars
     #[arg(value_name = "DATA")]
     dir: PathBuf,
-    /// Draw the augmented views of so many samples
-    #[arg(long, value_name = "N", requires = "out")]
+    /// Draw the augmented views of so many samples, 256 at most
+    #[arg(long, value_name = "N", requires = "out", value_parser = clap::value_parser!(u32).range(1..=sheet::MAX_SAMPLES))]
     sample: Option<u32>,
     /// PNG file for the contact sheet
-    #[arg(long, value_name = "FILE", requires = "sample")]
+    #[arg(long, value_name = "FILE.png", requires = "sample", value_parser = sheet::png_path)]
     out: Option<PathBuf>,
     /// Recipe for the views: smog, smog_multicrop, byol, lightly_smog, cifar or eval
     #[arg(long, value_name = "NAME", default_value = "smog_multicrop")]

@@ -1,6 +1,6 @@
 //! The contact sheet: samples with the views that training sees of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use smog_pipeline::augment::{Recipe, SamplePlan, ViewPlan};
@@ -11,8 +11,22 @@ use smog_pipeline::sample::{Ordinal, RowGroupId, SampleId, SampleKey};
 use smog_pipeline::sheet::{Tile, thumbnail, write_sheet};
 use smog_pipeline::source::Source;
 
+use crate::usage::Usage;
+
 /// Most samples on one sheet.
-const MAX_SAMPLES: u32 = 256;
+pub(super) const MAX_SAMPLES: i64 = 256;
+
+/// Reads `--out`. The sheet is a PNG whatever it is called, and programs go by the name.
+pub(super) fn png_path(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let ending = path.extension().unwrap_or_default();
+    match ending.eq_ignore_ascii_case("png") {
+        true => Ok(path),
+        false => {
+            Err(format!("the sheet is a PNG; call it {}", path.with_extension("png").display()))
+        }
+    }
+}
 
 /// Which samples and which of their views.
 #[derive(Clone, Copy)]
@@ -30,7 +44,10 @@ pub(super) fn write(
     out: &Path,
 ) -> anyhow::Result<usize> {
     let Some(recipe) = Recipe::preset(preset) else {
-        bail!("there is no preset `{preset}`; there is {}", Recipe::PRESETS.join(", "));
+        bail!(Usage(format!(
+            "there is no preset `{preset}`; there is {}",
+            Recipe::PRESETS.join(", ")
+        )));
     };
     recipe.validate()?;
     let settings = RenderSettings::default();
@@ -66,14 +83,14 @@ pub(super) fn write(
         });
     }
     let tiles: Vec<Vec<Tile<'_>>> = rows.iter().map(Views::tiles).collect();
-    write_sheet(out, &tiles, &labels).with_context(|| format!("cannot write {}", out.display()))?;
+    write_sheet(out, &tiles, &labels)?;
     Ok(tiles.len())
 }
 
 /// Distinct samples, drawn by the seed, in ascending order.
 fn chosen(source: &dyn Source, choice: Choice) -> Vec<SampleId> {
     let total = source.num_samples() as u32; // the manifest was validated: it fits
-    let wanted = choice.samples.clamp(1, MAX_SAMPLES).min(total);
+    let wanted = choice.samples.min(total);
     let mut draw = Draw::new(choice.seed, Domain::Selection, [0; 5]);
     let mut found = std::collections::BTreeSet::new();
     while (found.len() as u32) < wanted {

@@ -29,6 +29,7 @@ use class::CLASSES;
 use scene::{Scene, SizeRange};
 
 use crate::output::line as say;
+use crate::usage::Usage;
 
 /// Version of the drawing. Raise it when a picture changes, so that old sets are not taken for new ones.
 const DRAWING: u32 = 1;
@@ -96,6 +97,25 @@ struct Record {
     seed: u64,
 }
 
+impl Record {
+    /// What differs from the settings that are asked for, in words.
+    fn difference(&self, asked: &Self) -> String {
+        let size = |record: &Self| format!("{}..{}", record.size[0], record.size[1]);
+        let pairs = [
+            ("version of the drawing", self.drawing.to_string(), asked.drawing.to_string()),
+            ("--images", self.images.to_string(), asked.images.to_string()),
+            ("--test-images", self.test_images.to_string(), asked.test_images.to_string()),
+            ("--classes", self.classes.to_string(), asked.classes.to_string()),
+            ("--size", size(self), size(asked)),
+            ("--seed", self.seed.to_string(), asked.seed.to_string()),
+        ];
+        let changed = pairs.iter().filter(|(_, found, asked)| found != asked);
+        let words: Vec<String> =
+            changed.map(|(name, found, asked)| format!("{name} {found}, now {asked}")).collect();
+        words.join("; ")
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -104,10 +124,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let most = CLASSES.len() as u32;
     ensure!(
         (2..=most).contains(&args.classes),
-        "--classes must lie in 2..={most}, got {}",
-        args.classes
+        Usage(format!("--classes must lie in 2..={most}, got {}", args.classes))
     );
-    ensure!(args.images >= args.classes, "--images {} is less than one per class", args.images);
+    ensure!(
+        args.images >= args.classes,
+        Usage(format!("--images {} is less than one per class", args.images))
+    );
     let record = Record {
         drawing: DRAWING,
         images: args.images,
@@ -187,8 +209,11 @@ fn already_there(out: &Path, record: &Record) -> anyhow::Result<bool> {
         .with_context(|| format!("{} does not say how the set was made", path.display()))?;
     ensure!(
         found == *record,
-        "{} was made with other settings ({found:?}, asked for {record:?}); remove it or name another folder",
-        out.display()
+        Usage(format!(
+            "{} was made with other settings ({}); remove it or name another folder",
+            out.display(),
+            found.difference(record)
+        ))
     );
     Ok(true)
 }

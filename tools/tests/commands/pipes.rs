@@ -11,7 +11,7 @@ fn a_reader_that_left_ends_the_command_without_a_word() {
     let out = folder.path("out");
     let sharded = tools(&["shard", &folder.path("src"), "--out", &out]);
     assert_eq!(sharded.code, 0, "{sharded:?}");
-    let synthetic = ["bench", "stage", "--data", "synthetic", "--seconds", "0.1", "--workers", "1"];
+    let synthetic = ["bench", "stage", "fetch", "--data", "synthetic", "--seconds", "0.1"];
     for args in [&["inspect", &out][..], &["verify", &out], &synthetic] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);

@@ -86,7 +86,9 @@ pub(super) fn run(args: &ClustersArgs) -> Result<()> {
     );
     outln!(
         "  NMI {:.4}   ARI {:.4}   purity {:.4}",
-        agreement.nmi, agreement.ari, agreement.purity
+        agreement.nmi,
+        agreement.ari,
+        agreement.purity
     );
     outln!("  {} of {num_groups} groups are used", agreement.num_used);
     outln!("  {:>6}  {:>8}  {:>7}  commonest class", "group", "images", "share");

@@ -171,7 +171,11 @@ pub(super) fn table(splits: &str, score: &Score, chance: f64, epochs: u32, lr: &
     let top5 = score.top5.map_or_else(|| "-".to_owned(), |top5| format!("{:.2} %", 100.0 * top5));
     outln!(
         "  {:>8}  {:>8}  {:>8}  {:>6}  {:>12}  splits",
-        "top-1", "top-5", "chance", "epochs", "lr"
+        "top-1",
+        "top-5",
+        "chance",
+        "epochs",
+        "lr"
     );
     outln!(
         "  {:>6.2} %  {top5:>8}  {:>6.2} %  {epochs:>6}  {lr:>12}  {splits}, {} tested",
