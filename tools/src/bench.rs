@@ -5,7 +5,6 @@ mod pipeline;
 mod stage;
 mod trace;
 mod usage;
-mod views;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,7 +18,7 @@ use smog_pipeline::source::{Source, SyntheticSource, find_with};
 use crate::output::line as say;
 use crate::remote::RemoteArgs;
 use crate::usage::Usage;
-use views::Views;
+use crate::views::Views;
 
 /// Arguments of `smog-tools bench`.
 #[derive(clap::Args)]
@@ -47,8 +46,8 @@ struct Common {
     /// Split, where --data holds several
     #[arg(long, value_name = "NAME", default_value = "train")]
     split: String,
-    /// Views: a recipe by name (smog, smog_multicrop, byol, cifar, eval, ...), its .json file, or counts and
-    /// sides
+    /// Views: a recipe by name (smog, smog_multicrop, byol, cifar, eval, ...), counts and sides, or a file of
+    /// `smog-trainer presets NAME --views`
     #[arg(long, value_name = "VIEWS", default_value = "2x224+4x96")]
     preset: Views,
     /// Numbers of threads to try

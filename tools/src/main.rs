@@ -13,6 +13,7 @@ mod synth;
 mod text;
 mod usage;
 mod verify;
+mod views;
 
 use std::process::ExitCode;
 

@@ -173,8 +173,9 @@ impl DataSet {
         let cache = cache.ok_or_else(|| DataError::NoCache { path: dir.to_owned() })?;
         let cached = cached_shards(dir, &cache);
         let mut out = cached.clone();
-        if let Some(Comparison::Other { difference, .. }) =
-            shards(&cached).map(|_| compare(&listing, &cached)).transpose().map_err(failed)?
+        if shards(&cached).is_some()
+            && let Comparison::Other { difference, .. } =
+                compare(&listing, &cached).map_err(failed)?
         {
             // Kept, as a run that began with them can go on with nothing else.
             progress.note(&format!(

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use smog_pipeline::augment::{Recipe, SamplePlan, ViewPlan};
 use smog_pipeline::codec::{DecodeRequest, Pixels, decoder};
 use smog_pipeline::draw::{Domain, Draw};
@@ -10,8 +10,6 @@ use smog_pipeline::render::sample::{RenderSettings, RenderTimings, RowViews, Sam
 use smog_pipeline::sample::{Ordinal, RowGroupId, SampleId, SampleKey};
 use smog_pipeline::sheet::{Tile, thumbnail, write_sheet};
 use smog_pipeline::source::Source;
-
-use crate::usage::Usage;
 
 /// Most samples on one sheet.
 pub(super) const MAX_SAMPLES: i64 = 256;
@@ -39,17 +37,10 @@ pub(super) struct Choice {
 /// Writes the sheet and says how many samples are on it. Each row begins with the whole image.
 pub(super) fn write(
     source: &dyn Source,
-    preset: &str,
+    recipe: &Recipe,
     choice: Choice,
     out: &Path,
 ) -> anyhow::Result<usize> {
-    let Some(recipe) = Recipe::preset(preset) else {
-        bail!(Usage(format!(
-            "there is no preset `{preset}`; there is {}",
-            Recipe::PRESETS.join(", ")
-        )));
-    };
-    recipe.validate()?;
     let settings = RenderSettings::default();
     let mut renderer = SampleRenderer::new(&settings);
     let mut decoder = decoder(settings.decoder, settings.limits);

@@ -9,6 +9,8 @@ mod pipes;
 #[cfg(test)]
 mod preflight;
 #[cfg(test)]
+mod presets;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod resident;
