@@ -2,7 +2,6 @@
 
 mod font;
 
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
@@ -10,6 +9,7 @@ use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::codec::Pixels;
+use crate::manifest::write_atomic;
 
 /// Pixels between tiles and around the sheet.
 const GAP: usize = 6;
@@ -83,8 +83,8 @@ pub enum SheetError {
         #[source]
         source: std::io::Error,
     },
-    /// The picture cannot be encoded or written.
-    #[error("cannot write {}", path.display())]
+    /// The picture cannot be encoded.
+    #[error("cannot encode {}", path.display())]
     Encode {
         /// The file.
         path: PathBuf,
@@ -94,7 +94,7 @@ pub enum SheetError {
     },
 }
 
-/// Writes `rows` of tiles to a PNG. Where `row_labels` has an entry for a row it stands above it, cut off at
+/// Writes `rows` of tiles to a PNG, which appears as a whole or not at all. Where `row_labels` has an entry for a row it stands above it, cut off at
 /// the edge of the sheet; characters outside ASCII show as `?`.
 ///
 /// # Errors
@@ -105,16 +105,17 @@ pub fn write_sheet(
     row_labels: &[String],
 ) -> Result<(), SheetError> {
     let canvas = draw(rows, row_labels)?;
-    let file = std::fs::File::create(path)
-        .map_err(|source| SheetError::Io { path: path.to_owned(), source })?;
     let encode = |source| SheetError::Encode { path: path.to_owned(), source };
     let (width, height) = (canvas.width as u32, canvas.height as u32);
-    let mut encoder = png::Encoder::new(BufWriter::new(file), width, height);
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     let mut writer = encoder.write_header().map_err(encode)?;
     writer.write_image_data(&canvas.pixels).map_err(encode)?;
-    writer.finish().map_err(encode)
+    writer.finish().map_err(encode)?;
+    // Whole or not at all, also where the disk is full.
+    write_atomic(path, &file).map_err(|source| SheetError::Io { path: path.to_owned(), source })
 }
 
 struct Canvas {

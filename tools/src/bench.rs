@@ -5,7 +5,6 @@ mod pipeline;
 mod stage;
 mod trace;
 mod usage;
-mod views;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,8 +15,10 @@ use smog_pipeline::codec::{DecodeLimits, DecoderKind};
 use smog_pipeline::render::sample::RenderSettings;
 use smog_pipeline::source::{Source, SyntheticSource, find_with};
 
+use crate::output::line as say;
 use crate::remote::RemoteArgs;
-use views::Views;
+use crate::usage::Usage;
+use crate::views::Views;
 
 /// Arguments of `smog-tools bench`.
 #[derive(clap::Args)]
@@ -45,8 +46,8 @@ struct Common {
     /// Split, where --data holds several
     #[arg(long, value_name = "NAME", default_value = "train")]
     split: String,
-    /// Views: a recipe by name (smog, smog_multicrop, byol, cifar, eval, ...), its .json file, or counts and
-    /// sides
+    /// Views: a recipe by name (smog, smog_multicrop, byol, cifar, eval, ...), counts and sides, or a file of
+    /// `smog-trainer presets NAME --views`
     #[arg(long, value_name = "VIEWS", default_value = "2x224+4x96")]
     preset: Views,
     /// Numbers of threads to try
@@ -91,12 +92,11 @@ impl Common {
     fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.seconds > 0.0 && self.seconds < 86_400.0,
-            "--seconds {}: expected more than 0 and less than a day",
-            self.seconds
+            Usage(format!("--seconds {}: expected more than 0 and less than a day", self.seconds))
         );
         anyhow::ensure!(
             self.workers.iter().all(|&workers| workers > 0),
-            "--workers: expected numbers of at least 1"
+            Usage("--workers: expected numbers of at least 1".to_owned())
         );
         Ok(())
     }
@@ -110,10 +110,4 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         What::Manifest(args) => manifest::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// One line of a bench's output.
-#[expect(clippy::print_stdout, reason = "the table is what the command is for")]
-fn say(line: &str) {
-    println!("{line}");
 }

@@ -277,9 +277,8 @@ fn of_renderer(args: &Check, machine: &Machine) -> anyhow::Result<Vec<Finding>> 
 }
 
 /// One line of the output.
-#[expect(clippy::print_stdout, reason = "the findings are what the command is for")]
 fn say(line: &str) {
-    println!("{line}");
+    crate::output::line(line);
 }
 
 #[cfg(test)]

@@ -5,12 +5,16 @@ mod cuda;
 mod environment;
 mod inspect;
 mod merge;
+mod next_step;
+mod output;
 mod progress;
 mod remote;
 mod shard;
 mod synth;
 mod text;
+mod usage;
 mod verify;
+mod views;
 
 use std::process::ExitCode;
 
@@ -18,6 +22,8 @@ use clap::{Parser, Subcommand};
 
 /// Exit code where the command could not do its work.
 const FAILED: u8 = 1;
+/// Exit code where it was asked for something that cannot be; clap gives the same.
+const USAGE: u8 = 2;
 
 #[derive(Parser)]
 #[command(
@@ -25,7 +31,7 @@ const FAILED: u8 = 1;
     version,
     about = "Makes, checks and shows data sets of image shards",
     after_help = "Exit codes: 0 done, 1 failed or problems found, 2 wrong arguments, 3 finished but files were
-refused (shard, merge)."
+refused (shard, merge), 141 nobody reads the output any more (`| head`)."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -62,12 +68,11 @@ fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         report(&error);
-        ExitCode::from(FAILED)
+        ExitCode::from(if usage::is_usage(&error) { USAGE } else { FAILED })
     })
 }
 
 /// The error and its causes, each once.
-#[expect(clippy::print_stderr, reason = "the program's one place to tell a person what failed")]
 fn report(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+    output::note(&format!("error: {error:#}"));
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use smog_pipeline::shard::{Refused, ShardProgress};
 
+use crate::output::note as say;
 use crate::text;
 
 /// Time between two lines where there is no terminal.
@@ -171,9 +172,4 @@ impl ShardProgress for Progress {
     fn end(&self) {
         self.finish();
     }
-}
-
-#[expect(clippy::print_stderr, reason = "progress is for the person who waits")]
-fn say(line: &str) {
-    eprintln!("{line}");
 }

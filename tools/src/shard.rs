@@ -10,6 +10,8 @@ use smog_pipeline::shard::{
     Check, Part, ShardOptions, ShardReport, SplitReport, default_out, shard,
 };
 
+use crate::next_step::{next_step, quoted};
+use crate::output::line as tell;
 use crate::progress::Progress;
 use crate::text;
 
@@ -20,7 +22,7 @@ const FINISHED_WITH_REFUSED: u8 = 3;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Layouts of SRC:
-  SRC/train/CLASS/x.jpg, SRC/val/...   splits (train, val, validation, valid, test)
+  SRC/train/CLASS/x.jpg, SRC/val/...   splits (train, val, validation, valid, test; also as Train, training, train2017)
   SRC/CLASS/x.jpg                      class folders: one split, `train`
   SRC/x.jpg                            plain images without labels
   a tar of such a folder               the same (read where it lies, nothing is unpacked)
@@ -83,9 +85,9 @@ pub(crate) struct Args {
     /// Size of a shard
     #[arg(long, value_name = "SIZE", default_value = "256MB", value_parser = text::parse_bytes)]
     shard_size: u64,
-    /// Most image bytes in a row group, the unit that is read at once
-    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = text::parse_bytes)]
-    row_group_size: u64,
+    /// Most image bytes in a row group, the unit that is read at once [default: 16MiB, or a shard's where that is less]
+    #[arg(long, value_name = "SIZE", value_parser = text::parse_bytes)]
+    row_group_size: Option<u64>,
     /// Most images in a row group
     #[arg(long, value_name = "N", default_value_t = 512)]
     row_group_rows: u32,
@@ -166,9 +168,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         splits: args.splits,
         labels: args.labels,
         classes: args.classes,
-        shard_bytes: args.shard_size.max(args.row_group_size),
+        shard_bytes: args.shard_size,
         row_group_rows: args.row_group_rows,
-        row_group_bytes: args.row_group_size,
+        row_group_bytes: args
+            .row_group_size
+            .unwrap_or(ShardOptions::default().row_group_bytes.min(args.shard_size)),
         shuffle_seed: (!args.no_shuffle).then_some(args.seed),
         check: args.check,
         decoder: args.decoder,
@@ -211,11 +215,6 @@ pub(crate) fn exit_code(report: &ShardReport, allowed: Allowed) -> ExitCode {
         text::count(files)
     ));
     ExitCode::from(FINISHED_WITH_REFUSED)
-}
-
-/// What to do with a finished data set.
-pub(crate) fn next_step(report: &ShardReport) -> String {
-    format!("Next: smog-trainer run --data {}", quoted(&report.out.to_string_lossy()))
 }
 
 /// What came of each split.
@@ -276,21 +275,6 @@ fn split_line(split: &SplitReport) -> String {
     format!("{name}: {content}; {}{resumed}", text::seconds(split.seconds))
 }
 
-/// A path as it can be pasted into a shell.
-fn quoted(path: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+@:,=".contains(c);
-    if path.chars().all(plain) {
-        path.to_owned()
-    } else {
-        format!("'{}'", path.replace('\'', r"'\''"))
-    }
-}
-
-#[expect(clippy::print_stdout, reason = "the command's result")]
-pub(crate) fn tell(line: &str) {
-    println!("{line}");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,11 +288,5 @@ mod tests {
         }
         assert!(Allowed::Files(2).holds(2, 2) && !Allowed::Files(2).holds(3, 100));
         assert!(Allowed::Percent(10.0).holds(1, 10) && !Allowed::Percent(9.9).holds(1, 10));
-    }
-
-    #[test]
-    fn paths_in_the_next_command_can_be_pasted() {
-        assert_eq!(quoted("/a/b-c.d"), "/a/b-c.d");
-        assert_eq!(quoted("/my photo's"), r"'/my photo'\''s'");
     }
 }

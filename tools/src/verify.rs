@@ -16,6 +16,7 @@ use smog_pipeline::manifest::Manifest;
 use smog_pipeline::sample::{ImageFlags, ImageMeta, RowGroupId};
 use smog_pipeline::source::{ParquetSource, RowGroup, Source as _};
 
+use crate::output::line as tell;
 use crate::progress::Progress;
 use crate::remote::{RemoteArgs, SplitPlace};
 use crate::text;
@@ -347,9 +348,4 @@ fn in_parallel<S: Default>(
         }
         Ok(())
     })
-}
-
-#[expect(clippy::print_stdout, reason = "the command's result")]
-fn tell(line: &str) {
-    println!("{line}");
 }

@@ -4,8 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use smog_pipeline::manifest::ManifestError;
 use smog_pipeline::remote::RemoteOptions;
-use smog_pipeline::shard::{ShardError, ShardOptions, ShardProgress, default_out, shard};
+use smog_pipeline::shard::{
+    Comparison, ListOptions, Listing, ShardError, ShardOptions, ShardProgress, compare,
+    default_out, shard_listed,
+};
 use smog_pipeline::source::{Found, Location, OpenError, Source, SyntheticSource, find, find_with};
 
 use crate::environment;
@@ -43,9 +47,48 @@ pub enum DataError {
         /// The folder of images.
         path: PathBuf,
     },
+    /// The folder of images and the shards beside it do not go together any more.
+    #[error(
+        "the shards in {} (split `{split}`) were {difference}. Make them anew: smog-tools shard --overwrite {}; or use \
+         them as they are: --data {}",
+        shards.display(), path.display(), shards.display()
+    )]
+    Stale {
+        /// The folder of images.
+        path: PathBuf,
+        /// The shards beside it.
+        shards: PathBuf,
+        /// The split that differs.
+        split: String,
+        /// How, as a clause that begins with `made of`.
+        difference: String,
+    },
+    /// Shards that a run used are not in the cache any more.
+    #[error(
+        "{}: these shards are not in the cache any more; give the folder of images that they were made of with --data: \
+         the same images give the same shards",
+        path.display()
+    )]
+    CacheGone {
+        /// Where they were.
+        path: PathBuf,
+    },
+    /// The data has other splits.
+    #[error(
+        "{} has no split `{split}`; it has {}. To train on another one: --set data.split=NAME",
+        path.display(), found.join(", ")
+    )]
+    NoSplit {
+        /// The data.
+        path: PathBuf,
+        /// The split that was asked for.
+        split: String,
+        /// Splits that are there.
+        found: Vec<String>,
+    },
     /// The data cannot be found or opened.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(OpenError),
     /// The images cannot be sharded.
     #[error("cannot make shards of the images in {}", path.display())]
     Shard {
@@ -94,41 +137,74 @@ impl DataSet {
             };
             return Ok(Self::Synthetic { count, side });
         }
-        let dir = match find_with(&absolute(given), remote)? {
-            Found::Folder(dir) => dir,
-            found => return Ok(Self::Found(found)),
-        };
-        if let Some(beside) = default_out(&dir).ok().and_then(|beside| shards(&beside)) {
-            progress.note(&format!(
-                "{} holds images; using the shards in {}",
-                dir.display(),
-                default_out(&dir).unwrap_or_default().display()
-            ));
-            return Ok(Self::Found(beside));
+        let given = absolute(given);
+        match find_with(&given, remote) {
+            Ok(Found::Folder(dir)) => Self::sharded(&dir, environment::cache_dir(), progress),
+            Err(OpenError::Missing { path }) if is_cached(&path) => {
+                Err(DataError::CacheGone { path })
+            }
+            found => Ok(Self::Found(found?)),
         }
-        let cached = cached_shards(&dir)?;
-        if let Some(earlier) = shards(&cached) {
+    }
+
+    /// The shards of the images in `dir`: those beside it, those made earlier, or else new ones.
+    fn sharded(
+        dir: &Path,
+        cache: Option<PathBuf>,
+        progress: &dyn ShardProgress,
+    ) -> Result<Self, DataError> {
+        let failed = |source| DataError::Shard { path: dir.to_owned(), source: Box::new(source) };
+        // Said first, since with a million files on a slow disk it takes its time.
+        progress.note(&format!("looking through the files in {}", dir.display()));
+        let listing = Listing::scan(dir, &ListOptions::default()).map_err(failed)?;
+        let num_images = listing.num_images();
+        let images = format!("{} holds {num_images} images", dir.display());
+        if let Some(beside) = default_out(dir).ok().filter(|beside| shards(beside).is_some()) {
+            // Made by a person, who may have meant them to stay as they are: neither replaced nor used in silence.
+            if let Comparison::Other { split, difference } =
+                compare(&listing, &beside).map_err(failed)?
+            {
+                let path = dir.to_owned();
+                return Err(DataError::Stale { path, shards: beside, split, difference });
+            }
+            progress.note(&format!("{images}; using the shards in {}", beside.display()));
+            return Ok(Self::Found(find(&beside)?));
+        }
+        let cache = cache.ok_or_else(|| DataError::NoCache { path: dir.to_owned() })?;
+        let cached = cached_shards(dir, &cache);
+        let mut out = cached.clone();
+        if shards(&cached).is_some()
+            && let Comparison::Other { difference, .. } =
+                compare(&listing, &cached).map_err(failed)?
+        {
+            // Kept, as a run that began with them can go on with nothing else.
             progress.note(&format!(
-                "{} holds images; using the shards made of them earlier in {}",
-                dir.display(),
+                "the shards in {} were {difference}; they are kept for runs that began with them, delete them when \
+                 there is none",
                 cached.display()
             ));
-            return Ok(Self::Found(earlier));
+            let mut name = cached.into_os_string();
+            name.push(format!("-{}", &listing.digest()[..8]));
+            out = name.into();
         }
-        progress.note(&format!(
-            "{} holds images; sharding them once into {} (delete it when the images change)",
-            dir.display(),
-            cached.display()
-        ));
-        let source = |source| DataError::Shard { path: dir.clone(), source: Box::new(source) };
-        shard(&dir, &cached, &ShardOptions::default(), progress).map_err(source)?;
-        Ok(Self::Found(find(&cached)?))
+        let is_done =
+            shards(&out).is_some() && compare(&listing, &out).map_err(failed)? == Comparison::Same;
+        if is_done {
+            let out = out.display();
+            progress.note(&format!("{images}; using the shards made of them earlier in {out}"));
+        } else {
+            progress.note(&format!("{images}; sharding them once into {}", out.display()));
+            shard_listed(dir, &listing, &out, &ShardOptions::default(), progress)
+                .map_err(failed)?;
+        }
+        Ok(Self::Found(find(&out)?))
     }
 
     /// How `given`, which led here, is written in stored settings: absolute, so that a run can be resumed from
-    /// anywhere.
+    /// anywhere; and for a folder of images the shards that were made of it, as images may be added later.
     pub fn path_of(&self, given: &Path) -> PathBuf {
         match self {
+            Self::Found(Found::Shards(dir)) => dir.clone(),
             Self::Found(_) => absolute(given),
             Self::Synthetic { .. } => given.to_owned(),
         }
@@ -172,6 +248,18 @@ impl DataSet {
     }
 }
 
+impl From<OpenError> for DataError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::NoSplit { path, split, found }
+            | OpenError::Manifest(ManifestError::NoSplit { dir: path, split, found }) => {
+                Self::NoSplit { path, split, found }
+            }
+            error => Self::Open(error),
+        }
+    }
+}
+
 /// The name as it is stored in settings and holds from any folder: URLs are left as they are.
 fn absolute(given: &Path) -> PathBuf {
     match Location::parse(given) {
@@ -186,72 +274,17 @@ fn shards(dir: &Path) -> Option<Found> {
     find(dir).ok().filter(|found| matches!(found, Found::Shards(_)))
 }
 
+/// Whether shards that we make would lie there.
+fn is_cached(path: &Path) -> bool {
+    environment::cache_dir().is_some_and(|cache| path.starts_with(cache.join("shards")))
+}
+
 /// Where the shards of the images in `dir` are cached: named after the folder and the digest of its path.
-fn cached_shards(dir: &Path) -> Result<PathBuf, DataError> {
-    let cache =
-        environment::cache_dir().ok_or_else(|| DataError::NoCache { path: dir.to_owned() })?;
+fn cached_shards(dir: &Path, cache: &Path) -> PathBuf {
     let digest = blake3::hash(dir.as_os_str().as_encoded_bytes()).to_hex();
     let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(cache.join("shards").join(format!("{name}-{}", &digest[..12])))
+    cache.join("shards").join(format!("{name}-{}", &digest[..12]))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn find(given: &str) -> Result<DataSet, DataError> {
-        DataSet::find(Path::new(given), &RemoteOptions::default(), &())
-    }
-
-    #[test]
-    fn synthetic_data_is_named_by_count_and_side() {
-        assert_eq!(find("synthetic:200").unwrap(), DataSet::Synthetic { count: 200, side: 48 });
-        assert_eq!(find("synthetic:200:32").unwrap(), DataSet::Synthetic { count: 200, side: 32 });
-        for given in ["synthetic:", "synthetic:0", "synthetic:x", "synthetic:5:1", "synthetic:5:x"]
-        {
-            assert!(find(given).unwrap_err().to_string().contains("synthetic:2000:48"), "{given}");
-        }
-    }
-
-    #[test]
-    fn splits_of_synthetic_data_differ_in_content() {
-        let data = find("synthetic:20:16").unwrap();
-        assert_ne!(data.open("train").unwrap().digest(), data.open("test").unwrap().digest());
-    }
-
-    #[test]
-    fn a_folder_that_is_not_there_is_named() {
-        let message = find("no/such/folder").unwrap_err().to_string();
-        assert!(message.contains("no/such/folder: there is no such file or folder"), "{message}");
-    }
-
-    #[test]
-    fn parquet_files_and_web_dataset_tars_are_read_as_they_lie() {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/peer-formats");
-        if !dir.is_dir() {
-            eprintln!("SKIPPED: {} is not there", dir.display());
-            return;
-        }
-        for name in [
-            "hf-imagenet-style.parquet",
-            "webdataset-000000.tar",
-            "webdataset-{000000..000000}.tar",
-        ] {
-            let given = dir.join(name);
-            let data = DataSet::find(&given, &RemoteOptions::default(), &()).unwrap();
-            assert!(matches!(data, DataSet::Found(_)), "{name}");
-            assert!(data.path_of(&given).is_absolute(), "{name}");
-            let source = data.open("train").unwrap();
-            assert_eq!((source.num_samples(), source.classes().len()), (64, 64), "{name}");
-            assert_eq!(data.first_split(&["val".to_owned(), "test".to_owned()]), None);
-        }
-    }
-
-    #[test]
-    fn an_empty_folder_is_no_data() {
-        let dir = tempfile::tempdir().unwrap();
-        let empty = dir.path().join("empty");
-        std::fs::create_dir(&empty).unwrap();
-        assert!(matches!(find(empty.to_str().unwrap()), Err(DataError::Shard { .. })));
-    }
-}
+mod tests;

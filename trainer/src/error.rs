@@ -238,6 +238,9 @@ impl TrainError {
                 | Self::Data(
                     DataError::NotGiven
                         | DataError::Synthetic { .. }
+                        | DataError::Stale { .. }
+                        | DataError::CacheGone { .. }
+                        | DataError::NoSplit { .. }
                         | DataError::Open(OpenError::Missing { .. } | OpenError::Pattern { .. })
                 )
         )

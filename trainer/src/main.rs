@@ -1,5 +1,8 @@
 //! `smog-trainer`: trains an encoder with SMoG and evaluates it.
 
+#[macro_use]
+mod output;
+
 mod command;
 mod tracing_output;
 
@@ -24,7 +27,8 @@ const INTERRUPTED: u8 = 75;
         2    wrong arguments, settings, or settings that do not fit the data\n  \
         75   interrupted by Ctrl-C or SIGTERM (or --stop-after): a checkpoint was saved, go on with --resume;\n             \
              an evaluation goes on by the same command\n  \
-        130  aborted by a second Ctrl-C (143 by a second SIGTERM): what came after the last checkpoint is lost"
+        130  aborted by a second Ctrl-C (143 by a second SIGTERM): what came after the last checkpoint is lost\n  \
+        141  nobody reads the output any more (`| head`)"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -103,9 +107,8 @@ fn main() -> ExitCode {
 }
 
 /// The error and its causes, each once: a wrapper that only repeats its cause is left out.
-#[expect(clippy::print_stderr, reason = "the program's one place to tell a person what failed")]
 fn report(error: &anyhow::Error) {
     let mut lines: Vec<String> = error.chain().map(ToString::to_string).collect();
     lines.dedup();
-    eprintln!("error: {}", lines.join(": "));
+    output::note(&format!("error: {}", lines.join(": ")));
 }

@@ -8,6 +8,8 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::output::note;
+
 /// Shows warnings from now on, and begins a trace in the file if one is asked for.
 pub(crate) fn start(trace: Option<&Path>) -> anyhow::Result<Option<Trace>> {
     let (trace, layer) = trace.map(|path| Trace::create(path, MAX_EVENTS)).transpose()?.unzip();
@@ -21,7 +23,6 @@ pub(crate) fn start(trace: Option<&Path>) -> anyhow::Result<Option<Trace>> {
 }
 
 /// Closes the trace and says what is in it.
-#[expect(clippy::print_stderr, reason = "for the person who asked for the trace")]
 pub(crate) fn finish(trace: Option<Trace>) {
     let Some(trace) = trace else { return };
     match trace.finish() {
@@ -32,8 +33,8 @@ pub(crate) fn finish(trace: Option<Trace>) {
                 ""
             };
             let events = summary.num_events;
-            eprintln!("trace: {events} events{cut}; open the file in https://ui.perfetto.dev");
+            note(&format!("trace: {events} events{cut}; open the file in https://ui.perfetto.dev"));
         }
-        Err(error) => eprintln!("warning: {error}: {}", error.source),
+        Err(error) => note(&format!("warning: {error}: {}", error.source)),
     }
 }

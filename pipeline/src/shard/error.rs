@@ -32,6 +32,16 @@ pub enum ShardError {
         /// What is wrong and what was expected.
         problem: String,
     },
+    /// The source has other splits.
+    #[error("{}: there is no split `{split}`; there is {}", path.display(), found.join(", "))]
+    NoSplit {
+        /// The source.
+        path: PathBuf,
+        /// The split that was asked for.
+        split: String,
+        /// Splits that are there.
+        found: Vec<String>,
+    },
     /// A folder or file of the source or the output cannot be used.
     #[error("cannot {action} {}", path.display())]
     Io {

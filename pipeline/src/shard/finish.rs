@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use super::error::ShardError;
 use super::figures::Figures;
@@ -127,7 +128,7 @@ pub(super) fn report_finished(
     num_other_files: u64,
 ) -> Result<SplitReport, ShardError> {
     let manifest = Manifest::read(&folder.finished)?;
-    let refused = read_refused(folder)?;
+    let refused = read_refused(&folder.finished)?;
     let report = report(folder, &manifest, &refused, num_other_files);
     Ok(SplitReport { already_done: true, ..report })
 }
@@ -148,6 +149,7 @@ fn report(
         num_row_groups: manifest.row_groups().count(),
         image_bytes: manifest.image_bytes,
         shard_bytes: manifest.shards.iter().map(|shard| shard.bytes).sum(),
+        mean_pixels: manifest.sizes.mean_pixels,
         refused: by_kind(refused),
         num_other_files,
         num_resumed_shards: 0,
@@ -166,8 +168,8 @@ pub(super) fn by_kind<'a>(refused: impl IntoIterator<Item = &'a Refused>) -> BTr
 }
 
 /// The list of what was left out of a finished data set.
-fn read_refused(folder: &SplitFolder) -> Result<Vec<Refused>, ShardError> {
-    let path = folder.finished.join(REFUSED_FILE);
+pub(super) fn read_refused(finished: &Path) -> Result<Vec<Refused>, ShardError> {
+    let path = finished.join(REFUSED_FILE);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::compare;
 use super::error::ShardError;
 use super::figures::Figures;
-use super::listing::Refused;
+use super::listing::{Refused, SplitListing};
 use super::part::{Part, PartNote};
 use super::plan::Plan;
 use super::upload::RemoteSplit;
 use crate::manifest::{MANIFEST_FILE, Shard, sync_folder, write_atomic};
-use crate::source::Location;
+use crate::source::{Location, OpenError};
 
 /// The plan, inside the folder that is being built and the finished one.
-const PLAN_FILE: &str = ".plan.json";
+pub(super) const PLAN_FILE: &str = ".plan.json";
 /// File that lists what was left out, beside the manifest.
 pub(super) const REFUSED_FILE: &str = "refused.jsonl";
 /// One run at a time per output folder.
@@ -32,7 +33,12 @@ pub fn default_out(src: &Path) -> Result<PathBuf, ShardError> {
         let problem = "say where to write with `--out`".to_owned();
         return Err(ShardError::Source { path: src.to_path_buf(), problem });
     }
-    let full = fs::canonicalize(src).map_err(ShardError::io("find", src))?;
+    let full = match fs::canonicalize(src) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(OpenError::Missing { path: src.to_path_buf() }.into());
+        }
+        full => full.map_err(ShardError::io("find", src))?,
+    };
     // Keep the path as it was typed where it ends in a name.
     let base = if src.file_name().is_some() { src } else { &full };
     let name = if full.is_file() { base.file_stem() } else { base.file_name() };
@@ -182,11 +188,17 @@ impl SplitFolder {
         &self.out
     }
 
-    /// Whether the finished data set is the one that `plan` describes.
+    /// Whether the finished data set is the one that `plan` describes; `listing` is what the plan was made for, where
+    /// it is at hand.
     ///
     /// # Errors
     /// If it is another one, unless that may be replaced, or what stands there is none.
-    pub(super) fn is_finished(&self, plan: &Plan, overwrite: bool) -> Result<bool, ShardError> {
+    pub(super) fn is_finished(
+        &self,
+        plan: &Plan,
+        listing: Option<&SplitListing>,
+        overwrite: bool,
+    ) -> Result<bool, ShardError> {
         if let Some(remote) = &self.remote {
             remote.begin(plan);
             // What an earlier run left here is of no use.
@@ -203,7 +215,12 @@ impl SplitFolder {
         }
         let difference = match self.finished_plan()? {
             None => return Ok(false),
-            Some(Some(finished)) => finished.difference(plan),
+            Some(Some(finished)) => match listing {
+                Some(listing) if !overwrite && !finished.has_images_of(plan) => {
+                    Some(format!("was {}", compare::others(listing, &self.finished, &finished)))
+                }
+                _ => finished.difference(plan),
+            },
             Some(None) => Some("does not say how it was made".to_owned()),
         };
         match difference {
@@ -367,7 +384,7 @@ fn remove_folder(dir: &Path) -> Result<(), ShardError> {
     }
 }
 
-fn read_plan(dir: &Path) -> Option<Plan> {
+pub(super) fn read_plan(dir: &Path) -> Option<Plan> {
     serde_json::from_slice(&fs::read(dir.join(PLAN_FILE)).ok()?).ok()
 }
 

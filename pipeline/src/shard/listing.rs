@@ -7,6 +7,7 @@
 mod folder;
 mod labels;
 mod place;
+mod splits;
 mod table;
 mod tars;
 
@@ -14,6 +15,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,10 +24,8 @@ use self::place::Place;
 use super::check::Refusal;
 use super::error::ShardError;
 use crate::draw::{Domain, Draw};
-use crate::source::{Found, OpenError, find};
+use crate::source::{Found, find};
 
-/// Folder names that are splits when they stand directly in the source.
-const SPLITS: [&str; 5] = ["train", "val", "validation", "valid", "test"];
 /// File name endings of images.
 const ENDINGS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 
@@ -58,6 +58,8 @@ pub struct Listing {
     pub splits: Vec<SplitListing>,
     /// Folders beside the splits that were left alone, for a note to the user.
     pub ignored_folders: Vec<String>,
+    /// What else a person should know before the images are used.
+    pub notes: Vec<String>,
 }
 
 /// The images of one split.
@@ -121,9 +123,6 @@ impl Listing {
                     return Err(problem("these are shards already; there is nothing to do"));
                 }
                 Ok(Found::Folder(_)) => listing,
-                Err(OpenError::Missing { .. }) => {
-                    return Err(problem("there is no such file or folder"));
-                }
                 Err(error) => return Err(error.into()),
             };
         }
@@ -144,6 +143,21 @@ impl Listing {
         }
         share_classes(&mut listing.splits);
         Ok(listing)
+    }
+
+    /// Images of all splits, with those that are refused already.
+    pub fn num_images(&self) -> u64 {
+        self.splits.iter().map(|split| (split.files.len() + split.refused.len()) as u64).sum()
+    }
+
+    /// Of all splits: another one where an image was added, removed, renamed or changed.
+    pub fn digest(&self) -> String {
+        let mut digest = blake3::Hasher::new();
+        for split in &self.splits {
+            digest.update(split.split.as_bytes()).update(b"\n");
+            digest.update(split.digest.as_bytes()).update(b"\n");
+        }
+        digest.finalize().to_hex().to_string()
     }
 
     fn is_empty(&self) -> bool {
@@ -231,6 +245,11 @@ impl SplitListing {
         self.refused.push(Refused { path, kind: kind.to_owned(), reason });
     }
 
+    /// Whether the source has a folder for this split, which gave it its name.
+    pub(super) fn has_folder(&self) -> bool {
+        !self.prefix.is_empty()
+    }
+
     /// Number of candidate images.
     pub fn len(&self) -> usize {
         self.files.len()
@@ -249,6 +268,12 @@ impl SplitListing {
     /// Label of a file; `None` for a split without classes.
     pub fn label(&self, file: usize) -> Option<u32> {
         self.folders[self.files[file].folder as usize].label
+    }
+
+    /// When a file was changed last, by a new look; `None` for images in archives.
+    pub(super) fn changed(&self, file: usize) -> Option<SystemTime> {
+        let Place::Folder(root) = &self.place else { return None };
+        std::fs::metadata(root.join(self.relative(file))).and_then(|file| file.modified()).ok()
     }
 
     /// The bytes of a file, unless they are more than `limit`.

@@ -61,7 +61,7 @@ pub fn merge(
         splits.iter().map(|split| Gathered::new(split, &dirs)).collect::<Result<Vec<_>, _>>()?;
     let there = gathered
         .iter()
-        .map(|gathered| gathered.folder.is_finished(&gathered.plan, options.overwrite))
+        .map(|gathered| gathered.folder.is_finished(&gathered.plan, None, options.overwrite))
         .collect::<Result<Vec<_>, _>>()?;
     let mut reports = Vec::new();
     // Those of the other folders that were merged before are found among the finished splits.

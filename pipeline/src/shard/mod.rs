@@ -15,6 +15,7 @@
 
 mod card;
 mod check;
+mod compare;
 mod error;
 mod figures;
 mod finish;
@@ -34,6 +35,7 @@ mod upload;
 mod write;
 mod writer;
 
+pub use compare::{Comparison, compare};
 pub use error::ShardError;
 pub use folder::default_out;
 pub(crate) use listing::is_image_name;
@@ -42,4 +44,4 @@ pub use merge::{MergeOptions, merge};
 pub use options::{Check, ShardOptions};
 pub use part::Part;
 pub use report::{ShardProgress, ShardReport, SplitReport};
-pub use run::shard;
+pub use run::{shard, shard_listed};

@@ -119,12 +119,17 @@ impl Plan {
         }
     }
 
+    /// Whether both are for the same images, of the same classes.
+    pub(super) fn has_images_of(&self, other: &Self) -> bool {
+        self.source_digest == other.source_digest && self.classes == other.classes
+    }
+
     /// How another plan differs, in words for a person; `None` where they are equal.
     pub(super) fn difference(&self, other: &Self) -> Option<String> {
         if self == other {
             return None;
         }
-        if self.source_digest != other.source_digest || self.classes != other.classes {
+        if !self.has_images_of(other) {
             return Some(format!(
                 "was made of other images ({} files, now {}; or files were changed since)",
                 self.num_files, other.num_files
@@ -133,11 +138,14 @@ impl Plan {
         if self.created_by != other.created_by {
             return Some(format!("was written by {}", self.created_by));
         }
+        let seed =
+            |seed: Option<u64>| seed.map_or("no shuffle".to_owned(), |seed| seed.to_string());
+        let bytes = |bytes: u64| format!("{bytes} bytes");
         let pairs = [
-            ("seed", format!("{:?}", self.shuffle_seed), format!("{:?}", other.shuffle_seed)),
-            ("shard size", self.shard_bytes.to_string(), other.shard_bytes.to_string()),
+            ("seed", seed(self.shuffle_seed), seed(other.shuffle_seed)),
+            ("shard size", bytes(self.shard_bytes), bytes(other.shard_bytes)),
             ("row-group rows", self.row_group_rows.to_string(), other.row_group_rows.to_string()),
-            ("row-group size", self.row_group_bytes.to_string(), other.row_group_bytes.to_string()),
+            ("row-group size", bytes(self.row_group_bytes), bytes(other.row_group_bytes)),
             ("check", self.check.clone(), other.check.clone()),
             ("decoder", self.decoder.clone(), other.decoder.clone()),
             ("damaged images", self.damaged.to_string(), other.damaged.to_string()),

@@ -55,6 +55,8 @@ pub struct SplitReport {
     pub image_bytes: u64,
     /// Bytes of all shards.
     pub shard_bytes: u64,
+    /// Mean of width times height.
+    pub mean_pixels: f64,
     /// Refused files by kind.
     pub refused: BTreeMap<String, u64>,
     /// Files that are no images by their name.

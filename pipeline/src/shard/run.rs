@@ -37,21 +37,40 @@ pub fn shard(
         classes: options.classes.as_deref(),
     };
     let listing = Listing::scan(src, &list)?;
+    shard_listed(src, &listing, out, options, progress)
+}
+
+/// As [`shard`], for a source that was listed; what the options say of labels was heeded there.
+///
+/// # Errors
+/// As [`shard`].
+pub fn shard_listed(
+    src: &Path,
+    listing: &Listing,
+    out: &Path,
+    options: &ShardOptions,
+    progress: &dyn ShardProgress,
+) -> Result<ShardReport, ShardError> {
+    options.validate()?;
+    listing.notes.iter().for_each(|note| progress.note(note));
     if !listing.ignored_folders.is_empty() {
         progress
             .note(&format!("left alone beside the splits: {}", listing.ignored_folders.join(", ")));
     }
     let found: Vec<&str> = listing.splits.iter().map(|split| split.split.as_str()).collect();
     if let Some(absent) = options.splits.iter().find(|name| !found.contains(&name.as_str())) {
-        let problem = format!("there is no split `{absent}`; there is {}", found.join(", "));
-        return Err(ShardError::Source { path: src.to_path_buf(), problem });
+        return Err(ShardError::NoSplit {
+            path: src.to_path_buf(),
+            split: absent.clone(),
+            found: found.into_iter().map(str::to_owned).collect(),
+        });
     }
     if let Location::Url(url) = Location::parse(out) {
-        return to_url(&listing, &url, options, progress);
+        return to_url(listing, &url, options, progress);
     }
     if let Some(part) = options.part {
         let _locks = folder::lock_part(out, part)?;
-        let splits = chosen(&listing, options)
+        let splits = chosen(listing, options)
             .map(|listing| {
                 let folder = SplitFolder::new(out, &listing.split);
                 split::write_part(listing, &folder, part, options, progress)
@@ -60,7 +79,7 @@ pub fn shard(
         return Ok(ShardReport { out: out.to_path_buf(), splits });
     }
     let _lock = folder::lock(out)?;
-    let splits = chosen(&listing, options)
+    let splits = chosen(listing, options)
         .map(|listing| {
             let folder = SplitFolder::new(out, &listing.split);
             split::write_split(listing, &folder, options, progress)

@@ -23,7 +23,7 @@ pub(super) fn write_split(
     let start = Instant::now();
     let layout = Layout::new(listing, options);
     let plan = Plan::new(listing, &layout, options, CREATED_BY);
-    if folder.is_finished(&plan, options.overwrite)? {
+    if folder.is_finished(&plan, Some(listing), options.overwrite)? {
         folder.remove_old()?;
         return finish::report_finished(folder, listing.num_other_files);
     }
@@ -73,7 +73,7 @@ pub(super) fn write_part(
     let start = Instant::now();
     let layout = Layout::new(listing, options);
     let plan = Plan::new(listing, &layout, options, CREATED_BY);
-    if folder.is_finished(&plan, options.overwrite)? {
+    if folder.is_finished(&plan, Some(listing), options.overwrite)? {
         return finish::report_finished(folder, listing.num_other_files);
     }
     folder.prepare_part(&plan, &PartNote::new(part, &plan, listing))?;
@@ -109,6 +109,7 @@ pub(super) fn write_part(
         num_row_groups: groups().count(),
         image_bytes: groups().map(|group| group.bytes).sum(),
         shard_bytes: shards().map(|shard| shard.bytes).sum(),
+        mean_pixels: figures.sizes().mean_pixels,
         refused: finish::by_kind(records.iter().flat_map(|record| &record.refused)),
         num_other_files: 0,
         num_resumed_shards: num_resumed,

@@ -146,6 +146,21 @@ pub enum SourceError {
         /// What was found and what was expected.
         problem: String,
     },
+    /// The Parquet reader refused a shard of a data set with a manifest.
+    #[error(
+        "shard {} was damaged: its row group {row_group} is not readable Parquet; `smog-tools verify {}` names all that \
+         is damaged",
+        shard.display(), shard.parent().unwrap_or(shard).display()
+    )]
+    Unreadable {
+        /// The shard.
+        shard: PathBuf,
+        /// Row group within the shard.
+        row_group: u32,
+        /// The cause.
+        #[source]
+        source: parquet::errors::ParquetError,
+    },
     /// The Parquet reader refused it.
     #[error("shard {} row group {row_group} is not readable Parquet", shard.display())]
     Parquet {

@@ -231,7 +231,7 @@ impl Split {
     ) -> Result<RecordBatch, SourceError> {
         let (shard, row_group) = self.numbers(group)?;
         let path = &self.shards[shard as usize].path;
-        let parquet = |source| SourceError::Parquet { shard: path.clone(), row_group, source };
+        let parquet = |source| SourceError::Unreadable { shard: path.clone(), row_group, source };
         let footer = self.footer(group, shard)?;
         let mask = ProjectionMask::columns(footer.parquet_schema(), columns.iter().copied());
         let file_bytes = self.manifest.shards[shard as usize].bytes;
@@ -299,7 +299,8 @@ impl Split {
         reader: &R,
     ) -> Result<(), SourceError> {
         let file = &self.shards[shard as usize];
-        let parquet = |source| SourceError::Parquet { shard: file.path.clone(), row_group, source };
+        let parquet =
+            |source| SourceError::Unreadable { shard: file.path.clone(), row_group, source };
         let damaged =
             |problem| SourceError::Damaged { shard: file.path.clone(), row_group, problem };
         let metadata =

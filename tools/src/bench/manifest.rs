@@ -21,6 +21,7 @@ use smog_pipeline::stream::{BatchStream, Start, StreamConfig};
 
 use super::say;
 use crate::text;
+use crate::usage::Usage;
 
 /// Places in an epoch at which streams are opened, as shares of it; the slowest counts.
 const PLACES: [f64; 5] = [0.0, 0.11, 0.5, 0.73, 0.9999];
@@ -73,7 +74,10 @@ struct Figures {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     ensure!(
         args.samples.iter().all(|&samples| samples >= 1000) && args.image_bytes > 0,
-        "expected at least 1000 samples of at least one byte"
+        Usage(
+            "--samples, --image-bytes: expected at least 1000 samples of at least one byte"
+                .to_owned()
+        )
     );
     if !args.json {
         say(&format!(

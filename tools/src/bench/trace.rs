@@ -11,6 +11,8 @@ use smog_pipeline::runtime::trace::{MAX_EVENTS, Trace};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::output::note;
+
 /// A trace, if one was asked for.
 #[derive(Debug, Default)]
 pub(super) struct Recording {
@@ -45,7 +47,7 @@ impl Recording {
     pub(super) fn finish(self) -> anyhow::Result<()> {
         if let Some((trace, path)) = self.trace {
             let summary = trace.finish()?;
-            eprint_line(&format!(
+            note(&format!(
                 "trace: {} events in {}{}; open it in https://ui.perfetto.dev",
                 summary.num_events,
                 path.display(),
@@ -59,9 +61,4 @@ impl Recording {
         anyhow::ensure!(!self.stop.load(Ordering::Relaxed), "interrupted");
         Ok(())
     }
-}
-
-#[expect(clippy::print_stderr, reason = "for the person who asked for the trace")]
-fn eprint_line(line: &str) {
-    eprintln!("{line}");
 }

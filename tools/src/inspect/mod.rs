@@ -11,9 +11,11 @@ use smog_pipeline::manifest::{Manifest, ShardRowGroup};
 use smog_pipeline::order::{OrderSettings, order, shuffle_quality};
 use smog_pipeline::source::{Found, Source, find_with};
 
+use crate::output::line as tell;
 use crate::progress::Progress;
 use crate::remote::{RemoteArgs, SplitPlace};
 use crate::text;
+use crate::views::Views;
 use figures::Figures;
 
 /// Batch size for which the mixing of the window order is measured.
@@ -35,20 +37,24 @@ Examples:
   smog-tools inspect train-00000-of-00294.parquet
 
 The contact sheet has one row per sample: the image, then every view that training would see of
-it in the given epoch. The same seed gives the same views as a run.")]
+it in the given epoch. The same seed gives the same views as a run. For those of a preset of
+smog-trainer, of a TOML file or of a run:
+  smog-trainer presets runs/photos --views > views.json
+  smog-tools inspect photos-shards --sample 8 --preset views.json --out views.png")]
 pub(crate) struct Args {
     /// Data set or one split (folder or URL), Parquet files or WebDataset tars
     #[arg(value_name = "DATA")]
     dir: PathBuf,
-    /// Draw the augmented views of so many samples
-    #[arg(long, value_name = "N", requires = "out")]
+    /// Draw the augmented views of so many samples, 256 at most
+    #[arg(long, value_name = "N", requires = "out", value_parser = clap::value_parser!(u32).range(1..=sheet::MAX_SAMPLES))]
     sample: Option<u32>,
     /// PNG file for the contact sheet
-    #[arg(long, value_name = "FILE", requires = "sample")]
+    #[arg(long, value_name = "FILE.png", requires = "sample", value_parser = sheet::png_path)]
     out: Option<PathBuf>,
-    /// Recipe for the views: smog, smog_multicrop, byol, lightly_smog, cifar or eval
-    #[arg(long, value_name = "NAME", default_value = "smog_multicrop")]
-    preset: String,
+    /// Views: a recipe by name (smog, smog_multicrop, byol, lightly_smog, cifar, eval), counts and sides
+    /// (2x224+4x96), or a file of `smog-trainer presets NAME --views`
+    #[arg(long, value_name = "VIEWS", default_value = "smog_multicrop")]
+    preset: Views,
     /// Seed of the views and of the choice of samples
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -83,7 +89,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Writes the contact sheet.
 fn draw_sheet(source: &dyn Source, samples: u32, out: &Path, args: &Args) -> anyhow::Result<()> {
     let choice = sheet::Choice { samples, seed: args.seed, epoch: args.epoch };
-    let drawn = sheet::write(source, &args.preset, choice, out)?;
+    let drawn = sheet::write(source, &args.preset.recipe, choice, out)?;
     tell(&format!("Wrote the views of {drawn} samples to {}", out.display()));
     Ok(())
 }
@@ -281,9 +287,4 @@ fn mixing(source: &dyn Source, figures: &Figures, seed: u64) {
             quality.ratio() * 100.0
         ),
     );
-}
-
-#[expect(clippy::print_stdout, reason = "the command's result")]
-fn tell(line: &str) {
-    println!("{line}");
 }

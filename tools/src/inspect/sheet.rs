@@ -1,8 +1,8 @@
 //! The contact sheet: samples with the views that training sees of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use smog_pipeline::augment::{Recipe, SamplePlan, ViewPlan};
 use smog_pipeline::codec::{DecodeRequest, Pixels, decoder};
 use smog_pipeline::draw::{Domain, Draw};
@@ -12,7 +12,19 @@ use smog_pipeline::sheet::{Tile, thumbnail, write_sheet};
 use smog_pipeline::source::Source;
 
 /// Most samples on one sheet.
-const MAX_SAMPLES: u32 = 256;
+pub(super) const MAX_SAMPLES: i64 = 256;
+
+/// Reads `--out`. The sheet is a PNG whatever it is called, and programs go by the name.
+pub(super) fn png_path(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let ending = path.extension().unwrap_or_default();
+    match ending.eq_ignore_ascii_case("png") {
+        true => Ok(path),
+        false => {
+            Err(format!("the sheet is a PNG; call it {}", path.with_extension("png").display()))
+        }
+    }
+}
 
 /// Which samples and which of their views.
 #[derive(Clone, Copy)]
@@ -25,14 +37,10 @@ pub(super) struct Choice {
 /// Writes the sheet and says how many samples are on it. Each row begins with the whole image.
 pub(super) fn write(
     source: &dyn Source,
-    preset: &str,
+    recipe: &Recipe,
     choice: Choice,
     out: &Path,
 ) -> anyhow::Result<usize> {
-    let Some(recipe) = Recipe::preset(preset) else {
-        bail!("there is no preset `{preset}`; there is {}", Recipe::PRESETS.join(", "));
-    };
-    recipe.validate()?;
     let settings = RenderSettings::default();
     let mut renderer = SampleRenderer::new(&settings);
     let mut decoder = decoder(settings.decoder, settings.limits);
@@ -66,14 +74,14 @@ pub(super) fn write(
         });
     }
     let tiles: Vec<Vec<Tile<'_>>> = rows.iter().map(Views::tiles).collect();
-    write_sheet(out, &tiles, &labels).with_context(|| format!("cannot write {}", out.display()))?;
+    write_sheet(out, &tiles, &labels)?;
     Ok(tiles.len())
 }
 
 /// Distinct samples, drawn by the seed, in ascending order.
 fn chosen(source: &dyn Source, choice: Choice) -> Vec<SampleId> {
     let total = source.num_samples() as u32; // the manifest was validated: it fits
-    let wanted = choice.samples.clamp(1, MAX_SAMPLES).min(total);
+    let wanted = choice.samples.min(total);
     let mut draw = Draw::new(choice.seed, Domain::Selection, [0; 5]);
     let mut found = std::collections::BTreeSet::new();
     while (found.len() as u32) < wanted {

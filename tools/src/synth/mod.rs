@@ -14,7 +14,7 @@ mod shape;
 mod texture;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -27,6 +27,9 @@ use serde::{Deserialize, Serialize};
 
 use class::CLASSES;
 use scene::{Scene, SizeRange};
+
+use crate::output::line as say;
+use crate::usage::Usage;
 
 /// Version of the drawing. Raise it when a picture changes, so that old sets are not taken for new ones.
 const DRAWING: u32 = 1;
@@ -94,6 +97,25 @@ struct Record {
     seed: u64,
 }
 
+impl Record {
+    /// What differs from the settings that are asked for, in words.
+    fn difference(&self, asked: &Self) -> String {
+        let size = |record: &Self| format!("{}..{}", record.size[0], record.size[1]);
+        let pairs = [
+            ("version of the drawing", self.drawing.to_string(), asked.drawing.to_string()),
+            ("--images", self.images.to_string(), asked.images.to_string()),
+            ("--test-images", self.test_images.to_string(), asked.test_images.to_string()),
+            ("--classes", self.classes.to_string(), asked.classes.to_string()),
+            ("--size", size(self), size(asked)),
+            ("--seed", self.seed.to_string(), asked.seed.to_string()),
+        ];
+        let changed = pairs.iter().filter(|(_, found, asked)| found != asked);
+        let words: Vec<String> =
+            changed.map(|(name, found, asked)| format!("{name} {found}, now {asked}")).collect();
+        words.join("; ")
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -102,10 +124,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let most = CLASSES.len() as u32;
     ensure!(
         (2..=most).contains(&args.classes),
-        "--classes must lie in 2..={most}, got {}",
-        args.classes
+        Usage(format!("--classes must lie in 2..={most}, got {}", args.classes))
     );
-    ensure!(args.images >= args.classes, "--images {} is less than one per class", args.images);
+    ensure!(
+        args.images >= args.classes,
+        Usage(format!("--images {} is less than one per class", args.images))
+    );
     let record = Record {
         drawing: DRAWING,
         images: args.images,
@@ -115,7 +139,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         seed: args.seed,
     };
     if already_there(&args.out, &record)? {
-        say(&format!("{} is there already, nothing to do", args.out.display()))?;
+        say(&format!("{} is there already, nothing to do", args.out.display()));
         return Ok(ExitCode::SUCCESS);
     }
 
@@ -146,7 +170,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         record.classes,
         bytes as f64 / 1e6,
         started.elapsed().as_secs_f64()
-    ))?;
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -185,8 +209,11 @@ fn already_there(out: &Path, record: &Record) -> anyhow::Result<bool> {
         .with_context(|| format!("{} does not say how the set was made", path.display()))?;
     ensure!(
         found == *record,
-        "{} was made with other settings ({found:?}, asked for {record:?}); remove it or name another folder",
-        out.display()
+        Usage(format!(
+            "{} was made with other settings ({}); remove it or name another folder",
+            out.display(),
+            found.difference(record)
+        ))
     );
     Ok(true)
 }
@@ -249,10 +276,6 @@ fn write_one(root: &Path, picture: Picture, record: &Record) -> anyhow::Result<u
     let path = root.join(SPLITS[picture.split as usize]).join(class.name).join(name);
     fs::write(&path, &jpeg).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(jpeg.len() as u64)
-}
-
-fn say(line: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{line}")
 }
 
 #[cfg(test)]

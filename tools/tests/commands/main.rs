@@ -2,6 +2,7 @@
 
 mod archives;
 mod parts;
+mod pipes;
 mod shard;
 mod support;
 mod trace;

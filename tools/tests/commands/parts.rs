@@ -202,7 +202,7 @@ fn a_merge_names_what_is_missing_or_does_not_go_together() {
     assert!(run.code == 1 && run.stderr.contains("holds the parts of a run"), "{run:?}");
 
     assert_eq!(shard(&src, &other, &["--seed", "7", "--part", "2/3"]).code, 0);
-    refuses(&[&out, "--from", &other], "options (seed Some(0), now Some(7))");
+    refuses(&[&out, "--from", &other], "options (seed 0, now 7)");
     fs::remove_dir_all(&other).unwrap();
     fs::write(folder.path("src/train/a/000.jpg"), jpeg(30, 30, 5)).unwrap();
     part(&src, &other, "2/3");

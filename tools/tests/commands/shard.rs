@@ -14,7 +14,11 @@ fn an_imagenet_layout_becomes_two_splits_beside_the_source() {
     folder.classes("photos/val", &["dog"], 2);
     let run = tools(&["shard", &folder.path("photos")]);
     assert_eq!(run.code, 0, "{run:?}");
-    assert!(run.stdout.contains("smog-trainer run --data"), "{run:?}");
+    let next = format!(
+        "smog-trainer run --preset cifar10-resnet18 --data {}",
+        folder.path("photos-shards")
+    );
+    assert!(run.stdout.contains(&next), "{run:?}");
     let train = manifest(&folder.path("photos-shards/train"));
     let val = manifest(&folder.path("photos-shards/val"));
     assert_eq!((train["num_samples"].as_u64(), val["num_samples"].as_u64()), (Some(12), Some(2)));
@@ -37,7 +41,7 @@ fn a_chosen_split_alone_is_written_and_an_absent_one_is_named() {
     assert!(fs::exists(format!("{out}/val/manifest.json")).unwrap());
     assert!(!fs::exists(format!("{out}/train")).unwrap());
     let run = tools(&["shard", &src, "--out", &out, "--split", "test"]);
-    assert_eq!(run.code, 1);
+    assert_eq!(run.code, 2);
     assert!(run.stderr.contains("no split `test`; there is train, val"), "{run:?}");
 }
 
@@ -230,7 +234,15 @@ fn an_unfinished_run_with_other_options_is_started_anew_and_a_finished_one_is_ke
     // A changed source is another data set.
     fs::write(folder.path("src/a/new.jpg"), jpeg(20, 20, 99)).unwrap();
     let run = tools(&["shard", &src, "--out", &out]);
-    assert!(run.code == 1 && run.stderr.contains("made of other images"), "{run:?}");
+    let said = "made of other images (10 files, now 11; `a/new.jpg` is new)";
+    assert!(run.code == 1 && run.stderr.contains(said), "{run:?}");
+    fs::rename(folder.path("src/a/new.jpg"), folder.path("src/a/000.jpg")).unwrap();
+    let run = tools(&["shard", &src, "--out", &out]);
+    assert!(run.code == 1 && run.stderr.contains("`a/000.jpg` has changed"), "{run:?}");
+    fs::remove_file(folder.path("src/a/000.jpg")).unwrap();
+    let run = tools(&["shard", &src, "--out", &out]);
+    let said = "made of other images (10 files, now 9; `a/000.jpg` is gone)";
+    assert!(run.code == 1 && run.stderr.contains(said), "{run:?}");
 }
 
 #[test]
@@ -251,14 +263,16 @@ fn wrong_input_is_answered_in_plain_words() {
     folder.classes("src", &["a"], 1);
     fs::create_dir_all(folder.path("empty")).unwrap();
     let src = folder.path("src");
-    let cases: [(&[&str], i32, &str); 7] = [
-        (&["shard", &folder.path("absent")], 1, "absent"),
+    let cases: [(&[&str], i32, &str); 9] = [
+        (&["shard", &folder.path("absent")], 2, "absent"),
+        (&["shard", &folder.path("absent"), "--out", &folder.path("out")], 2, "absent"),
         (&["shard", &folder.path("empty")], 1, "holds no images"),
         (&["shard", &folder.path("src/a/000.jpg")], 1, "this is a file"),
         (&["shard", &src, "--shard-size", "lots"], 2, "shard-size"),
         (&["shard", &src, "--allow-refused", "200%"], 2, "number of files or a share"),
-        (&["shard", &src, "--row-group-size", "900GB"], 1, "row-group-size"),
-        (&["shard", &src, "--split", "../x"], 1, "plain name"),
+        (&["shard", &src, "--row-group-size", "900GB"], 2, "row-group-size"),
+        (&["shard", &src, "--shard-size", "5MB", "--row-group-size", "6MB"], 2, "shard-size"),
+        (&["shard", &src, "--split", "../x"], 2, "plain name"),
     ];
     for (args, code, text) in cases {
         let run = tools(args);

@@ -96,5 +96,16 @@ fn inspect_counts_classes_and_draws_the_views() {
     assert_eq!(tools(&[&args[..], &["--epoch", "1"]].concat()).code, 0);
     assert_ne!(fs::read(&sheet).unwrap(), first, "another epoch gives others");
     let run = tools(&["inspect", &out, "--sample", "3", "--preset", "simclr", "--out", &sheet]);
-    assert!(run.code == 1 && run.stderr.contains("smog_multicrop"), "{run:?}");
+    assert!(run.code == 2 && run.stderr.contains("smog_multicrop"), "{run:?}");
+    let views = format!("{}/../benches/peers/recipes/one_view.json", env!("CARGO_MANIFEST_DIR"));
+    let run = tools(&["inspect", &out, "--sample", "3", "--preset", &views, "--out", &sheet]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let run = tools(&["inspect", &out, "--sample", "257", "--out", &sheet]);
+    assert!(run.code == 2 && run.stderr.contains("257"), "{run:?}");
+    let run = tools(&["inspect", &out, "--sample", "3", "--out", &folder.path("views.jpg")]);
+    assert!(run.code == 2 && run.stderr.contains("views.png"), "{run:?}");
+    assert!(!fs::exists(folder.path("views.jpg")).unwrap());
+    let gone = folder.path("gone/views.png");
+    let run = tools(&["inspect", &out, "--sample", "3", "--out", &gone]);
+    assert_eq!(run.stderr.matches("cannot write").count(), 1, "{run:?}");
 }

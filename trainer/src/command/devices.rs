@@ -30,7 +30,6 @@ struct Found {
 }
 
 /// Runs the command.
-#[expect(clippy::print_stdout, reason = "the output of the command")]
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let libtorch = cuda::torch_version()?;
     let chosen = Chosen::new(&args.device)?;
@@ -41,10 +40,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             libtorch_cuda: cuda::load(None).as_ref().ok().map(|path| path.display().to_string()),
             why_not_cuda: chosen.why_cpu.as_ref().map(ToString::to_string),
         };
-        println!("{}", serde_json::to_string(&found)?);
+        outln!("{}", serde_json::to_string(&found)?);
     } else {
-        println!("libtorch {libtorch}");
-        println!("device: {chosen}");
+        outln!("libtorch {libtorch}");
+        outln!("device: {chosen}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -35,7 +35,6 @@ pub(crate) struct Args {
 }
 
 /// Runs the command.
-#[expect(clippy::print_stdout, reason = "the output of the command")]
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let trained = args.subject.wanted().load()?;
     let (data, _) = args.subject.data(&trained.config)?;
@@ -54,7 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         })
         .with_context(|| format!("{} is not written", args.out.display()))?;
     stream.forget_parts();
-    println!(
+    outln!(
         "{}: {num_rows} of {num_samples} images of {split}, {} features each, after {} steps",
         args.out.display(),
         trained.about.encoder.feature_dim(),

@@ -31,7 +31,6 @@ pub(crate) struct Args {
 }
 
 /// Runs the command.
-#[expect(clippy::print_stdout, reason = "the output of the command")]
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let wanted = Wanted {
         path: args.run,
@@ -41,7 +40,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     };
     let trained = wanted.load()?;
     export::write(&args.out, &trained.backbone, &trained.about)?;
-    println!(
+    outln!(
         "{}: {} encoder after {} steps, {} width {}, {} features",
         args.out.display(),
         trained.about.branch,

@@ -193,9 +193,8 @@ fn show(config: &RunConfig) {
     tell(&format!("# settings, as resolved\n{}", config.to_toml()));
 }
 
-#[expect(clippy::print_stderr, reason = "for the person who started the run")]
 fn tell(text: &str) {
-    eprintln!("{text}");
+    crate::output::note(text);
 }
 
 /// The time of day in UTC as `20250131-235959`, for names of runs.

@@ -9,7 +9,11 @@ mod diverge;
 #[cfg(test)]
 mod evaluate;
 #[cfg(test)]
+mod pipes;
+#[cfg(test)]
 mod preflight;
+#[cfg(test)]
+mod presets;
 #[cfg(test)]
 mod process;
 #[cfg(test)]

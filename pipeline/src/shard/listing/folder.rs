@@ -11,7 +11,8 @@ use walkdir::WalkDir;
 
 use super::labels::Labels;
 use super::place::Place;
-use super::{Listing, SPLITS, ShardError, SplitListing, is_image};
+use super::splits::{SplitFolders, check_level};
+use super::{Listing, ShardError, SplitListing, is_image};
 
 impl Listing {
     /// Lists the images of a folder. `name` names the split of a source that has no split folders; `labels`
@@ -30,22 +31,37 @@ impl Listing {
             }
         }
         folders.sort();
-        let (found, beside): (Vec<String>, Vec<String>) =
-            folders.into_iter().partition(|folder| SPLITS.contains(&folder.as_str()));
-        let mut splits = Vec::new();
-        let mut ignored_folders = Vec::new();
-        if found.is_empty() {
-            let name = name.unwrap_or("train");
-            splits.push(SplitListing::folder(src, String::new(), name, labels)?);
-        } else {
-            for split in SPLITS.iter().filter(|&split| found.iter().any(|name| name == split)) {
-                let root = src.join(split);
-                splits.push(SplitListing::folder(&root, format!("{split}/"), split, labels)?);
-            }
-            ignored_folders = beside;
+        let problem =
+            |path: &Path, problem| ShardError::Source { path: path.to_path_buf(), problem };
+        let found = SplitFolders::new(folders, |folder| has_images(&src.join(folder)))
+            .map_err(|text| problem(src, text))?;
+        let mut listing = Self {
+            ignored_folders: found.beside,
+            notes: Vec::from_iter(found.note),
+            ..Self::default()
+        };
+        let mut roots: Vec<(&str, PathBuf, String)> = found
+            .splits
+            .iter()
+            .map(|(split, folder)| (*split, src.join(folder), format!("{folder}/")))
+            .collect();
+        if roots.is_empty() {
+            roots.push((name.unwrap_or("train"), src.to_path_buf(), String::new()));
         }
-        Ok(Self { splits, ignored_folders })
+        for (split, root, prefix) in roots {
+            let split = SplitListing::folder(&root, prefix, split, labels)?;
+            let note = check_level(&split, Some(&root)).map_err(|text| problem(&root, text))?;
+            listing.notes.extend(note);
+            listing.splits.push(split);
+        }
+        Ok(listing)
     }
+}
+
+/// Whether there is an image in a folder or in one inside of it; what cannot be read holds none.
+fn has_images(folder: &Path) -> bool {
+    let files = WalkDir::new(folder).follow_links(true).into_iter().flatten();
+    files.into_iter().any(|entry| entry.file_type().is_file() && is_image(entry.path()))
 }
 
 impl SplitListing {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::labels::{Labels, class_names};
 use super::place::{Place, TarPlaces};
-use super::{ListOptions, Listing, SPLITS, ShardError, SplitListing};
+use super::splits::{SPLITS, SplitFolders, check_level};
+use super::{ListOptions, Listing, ShardError, SplitListing};
 use crate::archive::{Contents, TarImage, first_names, scan_all};
 use crate::source::{OpenError, SplitFiles};
 
@@ -159,21 +160,29 @@ impl Scanned<'_> {
         let found = without_common_folders(sorted(images.collect()));
         let top = |found: &Found| found.name.split_once('/').map(|(top, _)| top.to_owned());
         let tops: BTreeSet<String> = found.iter().filter_map(top).collect();
-        let splits: Vec<&str> = SPLITS.into_iter().filter(|split| tops.contains(*split)).collect();
+        let problem = |problem| ShardError::Source {
+            path: self.tars.first().cloned().unwrap_or_default(),
+            problem,
+        };
+        // A folder is known by the images in it.
+        let folders = SplitFolders::new(tops.into_iter().collect(), |_| true).map_err(problem)?;
+        listing.ignored_folders.extend(folders.beside);
+        listing.notes.extend(folders.note);
         let refused = |listing: &mut SplitListing| {
             for (name, reason) in self.contents.iter().flat_map(|contents| &contents.refused) {
                 listing.refuse(name, "unreadable", reason.clone());
             }
         };
-        if splits.is_empty() {
+        if folders.splits.is_empty() {
             let (mut split, digest) = self.listing(self.split, "");
             refused(&mut split);
             split.by_folder(found, labels, digest)?;
+            listing.notes.extend(check_level(&split, None).map_err(problem)?);
             listing.splits.push(split);
             return Ok(());
         }
-        for (number, name) in splits.iter().enumerate() {
-            let prefix = format!("{name}/");
+        for (number, (name, folder)) in folders.splits.iter().enumerate() {
+            let prefix = format!("{folder}/");
             let (mut split, digest) = self.listing(name, &prefix);
             if number == 0 {
                 split.prefix.clear(); // their names are whole
@@ -187,10 +196,9 @@ impl Scanned<'_> {
                 Some(Found { name, ..*found })
             });
             split.by_folder(inside.collect(), labels, digest)?;
+            listing.notes.extend(check_level(&split, None).map_err(problem)?);
             listing.splits.push(split);
         }
-        let beside = tops.iter().filter(|top| !splits.contains(&top.as_str()));
-        listing.ignored_folders.extend(beside.cloned());
         Ok(())
     }
 }

@@ -128,3 +128,53 @@ fn the_digest_changes_with_name_size_and_time_and_with_nothing_else() {
     file.set_modified(std::time::UNIX_EPOCH).unwrap();
     assert_ne!(digest(), first);
 }
+
+#[test]
+fn splits_by_another_spelling_keep_the_names_of_their_folders_in_paths() {
+    let dir = tree(&["train/a/1.jpg", "Validation/a/2.jpg", "notes/readme.md"]);
+    let listing = scan(dir.path()).unwrap();
+    let names: Vec<_> = listing.splits.iter().map(|split| split.split.as_str()).collect();
+    assert_eq!(names, ["train", "validation"]);
+    assert_eq!(rows(&listing.splits[1]), [("Validation/a/2.jpg".to_owned(), Some(0))]);
+    assert_eq!(listing.splits[1].read(0, 100).unwrap(), b"Validation/a/2.jpg");
+    assert_eq!(listing.ignored_folders, ["notes"]);
+
+    let dir = tree(&["testing/a/1.jpg", "training/a/2.jpg", "training/b/3.jpg"]);
+    let listing = scan(dir.path()).unwrap();
+    let sizes: Vec<_> = listing.splits.iter().map(|split| (&*split.split, split.len())).collect();
+    assert_eq!(sizes, [("train", 2), ("test", 1)]);
+
+    let dir = tree(&["running/1.jpg", "training/2.jpg"]);
+    let listing = scan(dir.path()).unwrap();
+    assert_eq!(listing.splits[0].classes, ["running", "training"]);
+    assert!(listing.notes[0].contains("`training` could be splits"), "{:?}", listing.notes);
+}
+
+#[test]
+fn a_folder_one_level_too_high_is_refused_and_the_right_one_is_named() {
+    let dir = tree(&["photos/train/cat/1.jpg", "photos/test/cat/2.jpg"]);
+    let message = scan(dir.path()).unwrap_err().to_string();
+    let inner = dir.path().join("photos");
+    assert!(message.contains(&format!("name that folder: {}", inner.display())), "{message}");
+    assert_eq!(scan(&inner).unwrap().splits.len(), 2);
+    // As object detectors lay it out: only the folder of images holds any.
+    let dir = tree(&["images/train/1.jpg", "images/val/2.jpg", "labels/train/1.txt"]);
+    let message = scan(dir.path()).unwrap_err().to_string();
+    assert!(message.contains("`images` holds splits (`train`, `val`)"), "{message}");
+    let dir = tree(&["bolt/train/1.jpg", "bolt/test/2.jpg", "nut/test/3.jpg"]);
+    let message = scan(dir.path()).unwrap_err().to_string();
+    assert!(message.contains("`bolt`, `nut` hold splits"), "{message}");
+}
+
+#[test]
+fn classes_that_hold_folders_only_are_taken_with_a_note() {
+    let dir = tree(&["photos/cat/1.jpg", "photos/dog/2.jpg"]);
+    let listing = scan(dir.path()).unwrap();
+    assert_eq!(listing.splits[0].classes, ["photos"]);
+    assert!(listing.notes[0].contains("get the one class `photos`"), "{:?}", listing.notes);
+    let dir = tree(&["2019/may/1.jpg", "2020/june/2.jpg"]);
+    let notes = scan(dir.path()).unwrap().notes;
+    assert!(notes[0].contains("`2019`, `2020` hold folders only"), "{notes:?}");
+    let dir = tree(&["cat/1.jpg", "dog/deep/2.jpg"]);
+    assert_eq!(scan(dir.path()).unwrap().notes, [""; 0]);
+}

@@ -50,7 +50,6 @@ struct Report<'a> {
 const PROTOCOL: &str = "projections of centre crops, each in its nearest group";
 
 /// Runs the command.
-#[expect(clippy::print_stdout, reason = "the output of the command")]
 pub(super) fn run(args: &ClustersArgs) -> Result<()> {
     let stop = StopRequest::on_signals().context("cannot handle signals")?;
     let wanted = args.subject.wanted();
@@ -81,18 +80,20 @@ pub(super) fn run(args: &ClustersArgs) -> Result<()> {
         table.agreement().with_context(|| format!("no sample of {split} has a label"))?;
     let largest = table.largest(args.largest, source.classes());
     let num_groups = model.groups().size()[0];
-    println!(
+    outln!(
         "clusters after {step} steps: {PROTOCOL}; {branch} branch, {} labelled images of {split}",
         agreement.num_samples
     );
-    println!(
+    outln!(
         "  NMI {:.4}   ARI {:.4}   purity {:.4}",
-        agreement.nmi, agreement.ari, agreement.purity
+        agreement.nmi,
+        agreement.ari,
+        agreement.purity
     );
-    println!("  {} of {num_groups} groups are used", agreement.num_used);
-    println!("  {:>6}  {:>8}  {:>7}  commonest class", "group", "images", "share");
+    outln!("  {} of {num_groups} groups are used", agreement.num_used);
+    outln!("  {:>6}  {:>8}  {:>7}  commonest class", "group", "images", "share");
     for row in &largest {
-        println!(
+        outln!(
             "  {:>6}  {:>8}  {:>5.1} %  {}",
             row.cluster,
             row.num_samples,

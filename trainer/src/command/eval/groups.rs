@@ -33,7 +33,6 @@ pub(super) struct GroupsArgs {
 }
 
 /// Runs the command.
-#[expect(clippy::print_stdout, reason = "the output of the command")]
 pub(super) fn run(args: &GroupsArgs) -> Result<()> {
     let wanted = args.subject.wanted();
     let (config, model, step) = wanted.model()?;
@@ -60,7 +59,7 @@ pub(super) fn run(args: &GroupsArgs) -> Result<()> {
     let purity = report
         .purity
         .map_or_else(String::new, |purity| format!(", purity {:.1} %", 100.0 * purity));
-    println!(
+    outln!(
         "{}: {} of {} groups hold one of {} images after {step} steps ({} branch){purity}",
         args.out.display(),
         report.num_used,

@@ -85,7 +85,6 @@ struct Report<'a> {
 }
 
 /// Runs the command.
-#[expect(clippy::print_stdout, reason = "the output of the command")]
 pub(super) fn run(args: &KnnArgs) -> Result<()> {
     let metrics = if args.metric.is_empty() { Metric::ALL.to_vec() } else { args.metric.clone() };
     let stop = StopRequest::on_signals().context("cannot handle signals")?;
@@ -132,7 +131,7 @@ pub(super) fn run(args: &KnnArgs) -> Result<()> {
             } else {
                 String::new()
             };
-            println!("{:9} {after:18} {result}", encoder.name());
+            outln!("{:9} {after:18} {result}", encoder.name());
             let report = Report {
                 encoder,
                 branch: &trained.about.branch,

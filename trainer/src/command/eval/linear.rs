@@ -99,7 +99,6 @@ pub(super) fn run(args: &LinearArgs) -> Result<ExitCode> {
     evaluate(job, &protocol, &args.options, about, &stop)
 }
 
-#[expect(clippy::print_stdout, reason = "the output of the command")]
 fn run_quick(args: &LinearArgs, stop: &StopRequest) -> Result<ExitCode> {
     let trained = args.subject.wanted().load()?;
     let (data, path) = args.subject.data(&trained.config)?;
@@ -131,7 +130,7 @@ fn run_quick(args: &LinearArgs, stop: &StopRequest) -> Result<ExitCode> {
         settings.batch_size,
         100.0 * result.validation_top1
     );
-    println!("linear after {step} steps of training: {words}");
+    outln!("linear after {step} steps of training: {words}");
     let chance = 1.0 / splits.num_classes() as f64;
     table(&splits.name, &result.score, chance, settings.epochs, &result.lr_per_256.to_string());
     let report = QuickReport {

@@ -127,12 +127,11 @@ fn labelled(
 }
 
 /// Writes a result as JSON, whole or not at all, and says where.
-#[expect(clippy::print_stdout, reason = "the output of the command")]
 fn write(dir: &Path, name: &str, report: &impl Serialize) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let path = dir.join(format!("{name}.json"));
     write_text(&path, &serde_json::to_vec_pretty(report)?)?;
-    println!("written to {}", path.display());
+    outln!("written to {}", path.display());
     Ok(())
 }
 

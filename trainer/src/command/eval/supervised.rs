@@ -106,7 +106,6 @@ pub(super) struct About<'a, T> {
 }
 
 /// Trains, tests, prints and writes.
-#[expect(clippy::print_stdout, reason = "the output of the command")]
 pub(super) fn evaluate(
     mut job: Job,
     protocol: &Protocol,
@@ -115,7 +114,7 @@ pub(super) fn evaluate(
     stop: &StopRequest,
 ) -> Result<ExitCode> {
     job.stop_after = options.stop_after;
-    println!("{} after {} steps of training: {protocol}", about.kind, about.step);
+    outln!("{} after {} steps of training: {protocol}", about.kind, about.step);
     match job.run(stop, &mut show)? {
         Ended::Interrupted => {
             tell(&format!(
@@ -168,14 +167,17 @@ fn not_learnt(last_loss: Option<f64>, chance: f64, head_lr: f64) -> Option<Strin
 }
 
 /// One row of figures under their names.
-#[expect(clippy::print_stdout, reason = "the output of the command")]
 pub(super) fn table(splits: &str, score: &Score, chance: f64, epochs: u32, lr: &str) {
     let top5 = score.top5.map_or_else(|| "-".to_owned(), |top5| format!("{:.2} %", 100.0 * top5));
-    println!(
+    outln!(
         "  {:>8}  {:>8}  {:>8}  {:>6}  {:>12}  splits",
-        "top-1", "top-5", "chance", "epochs", "lr"
+        "top-1",
+        "top-5",
+        "chance",
+        "epochs",
+        "lr"
     );
-    println!(
+    outln!(
         "  {:>6.2} %  {top5:>8}  {:>6.2} %  {epochs:>6}  {lr:>12}  {splits}, {} tested",
         100.0 * score.top1,
         100.0 * chance,
@@ -195,9 +197,8 @@ fn show(figures: &TrainingFigures) {
     ));
 }
 
-#[expect(clippy::print_stderr, reason = "progress is for the person who waits")]
 fn tell(text: &str) {
-    eprintln!("{text}");
+    crate::output::note(text);
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
-//! The views of a bench, as typed.
+//! The views of a sheet or a bench, as typed.
 
 use std::fmt;
 use std::fs;
+use std::path::Path;
 use std::str::FromStr;
 
 use smog_pipeline::augment::{Recipe, ViewRecipe};
 
 /// A recipe and the text that named it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Views {
+pub(crate) struct Views {
     text: String,
-    pub(super) recipe: Recipe,
+    pub(crate) recipe: Recipe,
 }
 
 impl fmt::Display for Views {
@@ -23,15 +24,16 @@ impl FromStr for Views {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let recipe = if text.ends_with(".json") {
-            from_file(text)?
-        } else {
-            Recipe::preset(text).or_else(|| counted(text)).ok_or_else(|| {
-                format!(
-                    "expected counts and sides such as 2x224+4x96, a recipe's file.json, or one of {}",
+        let recipe = match Recipe::preset(text).or_else(|| counted(text)) {
+            Some(recipe) => recipe,
+            None if text.ends_with(".json") || Path::new(text).exists() => from_file(text)?,
+            None => {
+                return Err(format!(
+                    "expected counts and sides such as 2x224+4x96, one of {}, or a file: \
+                     `smog-trainer presets NAME --views` prints that of a preset, of settings or of a run",
                     Recipe::PRESETS.join(", ")
-                )
-            })?
+                ));
+            }
         };
         recipe.validate().map_err(|error| error.to_string())?;
         Ok(Self { text: text.to_owned(), recipe })

@@ -1,0 +1,170 @@
+use std::sync::Mutex;
+
+use smog_pipeline::shard::shard;
+use smog_pipeline::sheet::{Tile, write_sheet};
+
+use super::*;
+
+/// What was said.
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl ShardProgress for Notes {
+    fn note(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+}
+
+/// A folder of images, and what makes shards of it in a cache of its own.
+struct Photos(tempfile::TempDir);
+
+impl Photos {
+    fn new(images: &[&str]) -> Self {
+        let photos = Self(tempfile::tempdir().unwrap());
+        images.iter().for_each(|image| photos.add(image));
+        photos
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.0.path().join("photos")
+    }
+
+    fn add(&self, image: &str) {
+        let path = self.dir().join(image);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write_sheet(&path, &[vec![Tile { pixels: &[9; 12], side: 2 }]], &[]).unwrap();
+    }
+
+    fn find(&self) -> Result<(PathBuf, String), DataError> {
+        let notes = Notes::default();
+        let found = DataSet::sharded(&self.dir(), Some(self.0.path().join("cache")), &notes)?;
+        Ok((found.path_of(&self.dir()), notes.0.into_inner().unwrap().join("\n")))
+    }
+}
+
+fn num_samples(shards: &Path, split: &str) -> u64 {
+    find(shards.to_str().unwrap()).unwrap().open(split).unwrap().num_samples()
+}
+
+#[test]
+fn images_that_were_added_to_a_folder_are_seen_and_the_shards_of_a_run_stay() {
+    let photos = Photos::new(&["a/1.png", "a/2.png", "b/1.png"]);
+    let (first, notes) = photos.find().unwrap();
+    assert!(notes.contains("holds 3 images; sharding them once"), "{notes}");
+    let (again, notes) = photos.find().unwrap();
+    assert_eq!(again, first);
+    assert!(notes.contains("using the shards made of them earlier"), "{notes}");
+    photos.add("b/new.png");
+    let (second, notes) = photos.find().unwrap();
+    assert!(notes.contains("(3 files, now 4; `b/new.png` is new)"), "{notes}");
+    assert_eq!((num_samples(&first, "train"), num_samples(&second, "train")), (3, 4));
+    let (again, notes) = photos.find().unwrap();
+    assert_eq!(again, second);
+    assert!(notes.contains("using the shards made of them earlier"), "{notes}");
+    // An image of the same name and size is another one.
+    std::fs::File::open(photos.dir().join("a/1.png"))
+        .unwrap()
+        .set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(9))
+        .unwrap();
+    let (third, notes) = photos.find().unwrap();
+    assert!(third != second && third != first, "{notes}");
+    assert!(notes.contains("(3 files, now 4; `b/new.png` is new)"), "{notes}");
+}
+
+#[test]
+fn shards_beside_a_folder_that_has_changed_are_not_used_in_silence() {
+    let photos = Photos::new(&["train/a/1.png", "train/a/2.png", "test/a/1.png"]);
+    let beside = default_out(&photos.dir()).unwrap();
+    shard(&photos.dir(), &beside, &ShardOptions::default(), &()).unwrap();
+    let (found, notes) = photos.find().unwrap();
+    assert_eq!(found, beside);
+    assert!(notes.contains("holds 3 images; using the shards in"), "{notes}");
+    photos.add("test/a/2.png");
+    let error = photos.find().unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("(1 files, now 2; `test/a/2.png` is new)"), "{message}");
+    assert!(message.contains(&format!("--data {}", beside.display())), "{message}");
+    assert!(crate::error::TrainError::from(error).is_usage());
+    // Only a part of the source in shards is a choice.
+    std::fs::remove_dir_all(beside.join("test")).unwrap();
+    assert_eq!(photos.find().unwrap().0, beside);
+}
+
+#[test]
+fn a_cache_that_was_left_half_made_is_completed() {
+    let photos = Photos::new(&["train/a/1.png", "test/a/1.png"]);
+    let (cached, _) = photos.find().unwrap();
+    std::fs::remove_dir_all(cached.join("test")).unwrap();
+    let (again, notes) = photos.find().unwrap();
+    assert_eq!(again, cached);
+    assert!(notes.contains("sharding them once"), "{notes}");
+    assert_eq!((num_samples(&cached, "train"), num_samples(&cached, "test")), (1, 1));
+}
+
+#[test]
+fn another_split_is_named_with_its_setting() {
+    let photos = Photos::new(&["a/1.png"]);
+    let (cached, _) = photos.find().unwrap();
+    let given = cached.join("train");
+    let error = find(given.to_str().unwrap()).unwrap().open("test").err().unwrap();
+    let message = error.to_string();
+    assert!(message.contains("no split `test`; it has train"), "{message}");
+    assert!(message.contains("--set data.split=NAME"), "{message}");
+    assert!(crate::error::TrainError::from(error).is_usage());
+}
+
+fn find(given: &str) -> Result<DataSet, DataError> {
+    DataSet::find(Path::new(given), &RemoteOptions::default(), &())
+}
+
+#[test]
+fn synthetic_data_is_named_by_count_and_side() {
+    assert_eq!(find("synthetic:200").unwrap(), DataSet::Synthetic { count: 200, side: 48 });
+    assert_eq!(find("synthetic:200:32").unwrap(), DataSet::Synthetic { count: 200, side: 32 });
+    for given in ["synthetic:", "synthetic:0", "synthetic:x", "synthetic:5:1", "synthetic:5:x"] {
+        assert!(find(given).unwrap_err().to_string().contains("synthetic:2000:48"), "{given}");
+    }
+}
+
+#[test]
+fn splits_of_synthetic_data_differ_in_content() {
+    let data = find("synthetic:20:16").unwrap();
+    assert_ne!(data.open("train").unwrap().digest(), data.open("test").unwrap().digest());
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    let message = find("no/such/folder").unwrap_err().to_string();
+    assert!(message.contains("no/such/folder: there is no such file or folder"), "{message}");
+}
+
+#[test]
+fn parquet_files_and_web_dataset_tars_are_read_as_they_lie() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/peer-formats");
+    if !dir.is_dir() {
+        eprintln!("SKIPPED: {} is not there", dir.display());
+        return;
+    }
+    for name in
+        ["hf-imagenet-style.parquet", "webdataset-000000.tar", "webdataset-{000000..000000}.tar"]
+    {
+        let given = dir.join(name);
+        let data = DataSet::find(&given, &RemoteOptions::default(), &()).unwrap();
+        assert!(matches!(data, DataSet::Found(_)), "{name}");
+        assert!(data.path_of(&given).is_absolute(), "{name}");
+        let source = data.open("train").unwrap();
+        assert_eq!((source.num_samples(), source.classes().len()), (64, 64), "{name}");
+        assert_eq!(data.first_split(&["val".to_owned(), "test".to_owned()]), None);
+    }
+}
+
+#[test]
+fn an_empty_folder_is_no_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = dir.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    assert!(matches!(find(empty.to_str().unwrap()), Err(DataError::Shard { .. })));
+    let notes = Notes::default();
+    DataSet::sharded(&empty, None, &notes).unwrap_err();
+    assert!(!notes.0.into_inner().unwrap().iter().any(|note| note.contains("holds")));
+}
