@@ -39,7 +39,7 @@ const PRESETS: [Preset; 4] = [
         name: "imagenet-resnet50",
         max_side: f64::INFINITY,
         max_samples: u64::MAX,
-        batch_size: 1024,
+        batch_size: 512,
         groups: 3000,
     },
 ];
