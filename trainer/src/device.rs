@@ -49,6 +49,10 @@ impl fmt::Display for Chosen {
         f.write_str(&name(self.device))?;
         match (&self.found_at, &self.why_cpu) {
             (Some(library), _) => write!(f, " (by {})", library.display()),
+            // Who has no CUDA wants none: the loader's words would read as an error.
+            (None, Some(CudaError::Library { .. })) => {
+                f.write_str(" (no GPU support found; smog-trainer devices says why)")
+            }
             (None, Some(error)) => write!(f, " ({error})"),
             (None, None) => Ok(()),
         }
@@ -95,7 +99,15 @@ mod tests {
         match chosen.why_cpu {
             Some(error) => {
                 assert_eq!(chosen.device, Device::Cpu);
-                assert_eq!(text, format!("cpu ({error})"));
+                match error {
+                    CudaError::Library { .. } => {
+                        assert_eq!(
+                            text,
+                            "cpu (no GPU support found; smog-trainer devices says why)"
+                        );
+                    }
+                    error => assert_eq!(text, format!("cpu ({error})")),
+                }
             }
             None => assert!(text.starts_with("cuda:0 (by /"), "{text}"),
         }

@@ -41,6 +41,12 @@ pub fn libtorch_cuda() -> Option<PathBuf> {
     std::env::var("SMOG_LIBTORCH_CUDA").ok().filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
+/// Whether colours are wanted on a terminal: `NO_COLOR` is not set, or empty.
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+pub fn may_colour() -> bool {
+    std::env::var("NO_COLOR").map_or(true, |value| value.is_empty())
+}
+
 /// `CUDA_VISIBLE_DEVICES`, by which CUDA numbers its devices.
 #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
 pub(crate) fn visible_gpus() -> Option<String> {

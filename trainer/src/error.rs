@@ -1,16 +1,19 @@
 //! What ends a run before its last step.
 
+mod kind;
+
 use std::path::PathBuf;
 
 use smog_model::ModelError;
 use smog_model::cuda::{CudaError, VersionError};
 use smog_pipeline::runtime::PipelineError;
-use smog_pipeline::source::OpenError;
 
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
-use crate::settings::{Difference, SettingsError};
-use crate::timetable::PreflightError;
+use crate::misfits::Misfits;
+use crate::outfile::OutFileError;
+use crate::resume::ResumeError;
+use crate::settings::SettingsError;
 
 /// A run that cannot begin, or that stopped.
 #[derive(Debug, thiserror::Error)]
@@ -24,13 +27,58 @@ pub enum TrainError {
     Data(#[from] DataError),
     /// Settings and data do not fit together.
     #[error(transparent)]
-    Preflight(#[from] PreflightError),
+    Preflight(#[from] Misfits),
     /// A checkpoint cannot be written or taken over.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The stream of batches cannot be opened, or failed.
     #[error(transparent)]
-    Pipeline(#[from] PipelineError),
+    Pipeline(PipelineError),
+    /// The stream may not have the memory that it needs.
+    #[error("the stream does not fit in its memory budget: {forecast}; {remedy}")]
+    MemoryBudget {
+        /// All figures.
+        forecast: String,
+        /// Which settings to change, and to what.
+        remedy: String,
+    },
+    /// The run cannot go on from its checkpoint.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
+    /// A file cannot be written where it is asked for.
+    #[error(transparent)]
+    OutFile(#[from] OutFileError),
+    /// A checkpoint was not saved, which ends the run.
+    #[error(
+        "the checkpoint of step {step} was not saved{}. Make room on the disk, and go on with: smog-trainer run --resume {}",
+        good_step(*good), run.display()
+    )]
+    Unsaved {
+        /// Steps done.
+        step: u64,
+        /// Step of the newest complete checkpoint.
+        good: Option<u64>,
+        /// The run folder.
+        run: PathBuf,
+        /// The cause.
+        #[source]
+        source: CheckpointError,
+    },
+    /// A step needs more memory than there is.
+    #[error(
+        "there is not enough memory for a step of {batch_size} samples; lower --batch-size, or set model.accumulate=view, which \
+         keeps the intermediate results of one view at a time (batch norms then see one view at a time, too)"
+    )]
+    OutOfMemory {
+        /// Samples per step.
+        batch_size: u32,
+        /// libtorch's words.
+        #[source]
+        source: ModelError,
+    },
+    /// Arguments that make no sense together.
+    #[error("{0}")]
+    Call(String),
     /// The model refused its settings or its state, or libtorch an operation.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -53,6 +101,17 @@ pub enum TrainError {
     Exists {
         /// The run folder.
         path: PathBuf,
+    },
+    /// The folder for a new run holds other things.
+    #[error(
+        "--run-dir {} is not empty ({found} is in it) and is no run; name a new folder, such as {}",
+        path.display(), path.join("run").display()
+    )]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+        /// One of the things in it.
+        found: String,
     },
     /// There is no run to continue.
     #[error("{} holds no run (it has no config.toml)", path.display())]
@@ -85,16 +144,6 @@ pub enum TrainError {
     Locked {
         /// The run folder.
         path: PathBuf,
-    },
-    /// Settings that decide what a run computes differ from those that it began with.
-    #[error(
-        "these settings differ from the checkpoint's:\n{}\nGo on with the old values, start a new run, or accept \
-         each change with --allow-change KEY",
-        list(differences)
-    )]
-    Changed {
-        /// What differs and was not allowed to.
-        differences: Vec<Difference>,
     },
     /// No device has such a name.
     #[error("run.device = {wanted}: expected auto, cpu, cuda or cuda:N")]
@@ -218,33 +267,6 @@ impl TrainError {
     pub(crate) fn eval(error: anyhow::Error) -> Self {
         Self::Eval(error.into())
     }
-
-    /// Whether the settings or the call are at fault, as against something that happened.
-    pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::Settings(_)
-                | Self::Preflight(_)
-                | Self::Init { .. }
-                | Self::Exists { .. }
-                | Self::NotARun { .. }
-                | Self::NoCheckpoint { .. }
-                | Self::NeedsRun { .. }
-                | Self::Changed { .. }
-                | Self::Device { .. }
-                | Self::NoSuchDevice { .. }
-                | Self::Renderer { .. }
-                | Self::Resident { .. }
-                | Self::Data(
-                    DataError::NotGiven
-                        | DataError::Synthetic { .. }
-                        | DataError::Stale { .. }
-                        | DataError::CacheGone { .. }
-                        | DataError::NoSplit { .. }
-                        | DataError::Open(OpenError::Missing { .. } | OpenError::Pattern { .. })
-                )
-        )
-    }
 }
 
 /// How the missing library is put in reach; where it is there, nothing.
@@ -256,6 +278,13 @@ fn cuda_advice(reason: &CudaError) -> &'static str {
         }
         _ => "",
     }
+}
+
+fn good_step(good: Option<u64>) -> String {
+    good.map_or_else(
+        || " and there is none before it".to_owned(),
+        |step| format!("; the last good one is that of step {step}"),
+    )
 }
 
 fn seen(step: u64, seen_after: u64) -> String {
@@ -281,10 +310,4 @@ fn steps(steps: &[u64]) -> String {
         [] => "no step".to_owned(),
         steps => steps.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
     }
-}
-
-fn list(differences: &[Difference]) -> String {
-    let line =
-        |d: &Difference| format!("  {}: {} in the checkpoint, {} now", d.key, d.saved, d.now);
-    differences.iter().map(line).collect::<Vec<_>>().join("\n")
 }

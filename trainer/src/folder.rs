@@ -31,14 +31,34 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
+    /// Checks that a new run may have this folder: it is not there, or holds at most logs and notes.
+    ///
+    /// # Errors
+    /// If a run or something else is there.
+    pub fn check_new(path: &Path) -> Result<(), TrainError> {
+        if path.join(CONFIG_FILE).exists() || path.join("checkpoints").exists() {
+            return Err(TrainError::Exists { path: path.to_owned() });
+        }
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(TrainError::io("use as run folder", path)(error)),
+        };
+        for entry in entries.flatten().map(|entry| entry.path()) {
+            if !is_beside_a_run(&entry) {
+                let found = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                return Err(TrainError::NotEmpty { path: path.to_owned(), found });
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the folder of a new run and stores its settings.
     ///
     /// # Errors
     /// If a run is there already, or another process works on it.
     pub fn create(path: &Path, config: &RunConfig) -> Result<Self, TrainError> {
-        if path.join(CONFIG_FILE).exists() || path.join("checkpoints").exists() {
-            return Err(TrainError::Exists { path: path.to_owned() });
-        }
+        Self::check_new(path)?;
         fs::create_dir_all(path).map_err(TrainError::io("create", path))?;
         let folder = Self::lock(path)?;
         folder.store(config)?;
@@ -87,6 +107,15 @@ impl RunFolder {
     }
 }
 
+/// Whether it is what people and schedulers put into a run's folder before the run: hidden files, logs, settings, scripts.
+fn is_beside_a_run(path: &Path) -> bool {
+    let text =
+        |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let (name, extension) = (text(path.file_name()), text(path.extension()));
+    let kinds = ["log", "out", "err", "txt", "md", "toml", "json", "sh", "sbatch"];
+    name.starts_with('.') || (path.is_file() && kinds.contains(&extension.as_str()))
+}
+
 /// The settings that a run was started with.
 ///
 /// # Errors
@@ -102,4 +131,32 @@ pub fn stored_settings(run: &Path) -> Result<RawConfig, TrainError> {
 /// The checkpoints of the run in `run`.
 pub fn checkpoints(run: &Path, keep: u32) -> Store {
     Store::new(run.join("checkpoints"), keep)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_other_things_is_no_place_for_a_run_and_one_of_logs_is() {
+        let dir = tempfile::tempdir().unwrap();
+        RunFolder::check_new(&dir.path().join("new")).unwrap();
+        RunFolder::check_new(dir.path()).unwrap();
+        fs::write(dir.path().join("slurm-17.out"), "").unwrap();
+        fs::write(dir.path().join(".lock"), "").unwrap();
+        RunFolder::check_new(dir.path()).unwrap();
+        for name in ["0001.jpg", "train"] {
+            let other = dir.path().join("photos");
+            fs::create_dir_all(&other).unwrap();
+            match name {
+                "train" => fs::create_dir(other.join(name)).unwrap(),
+                _ => fs::write(other.join(name), "").unwrap(),
+            }
+            let text = RunFolder::check_new(&other).unwrap_err().to_string();
+            assert!(text.contains(name) && text.contains("is no run"), "{text}");
+            fs::remove_dir_all(&other).unwrap();
+        }
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert!(RunFolder::check_new(&dir.path().join("file")).is_err());
+    }
 }

@@ -8,9 +8,9 @@
 //!
 //! | module | duty |
 //! |---|---|
-//! | [`settings`], [`timetable`] | what was asked for, and what that means in steps for this data set |
+//! | [`settings`], [`timetable`], [`misfits`] | what was asked for, what that means in steps for this data set, and what does not fit it |
 //! | [`data`] | shard folders, image folders (sharded once into a cache), generated images |
-//! | [`session`], [`train`] | a run made ready, and the loop |
+//! | [`session`], [`resume`], [`train`] | a run made ready, what it goes on from, and the loop |
 //! | [`collapse`], `size_advice` | notices that a run collapses; images too small for the views |
 //! | [`checkpoint`], [`folder`] | what is on disk |
 //! | [`eval`] | k-NN, linear and fine-tuned classifiers, groups against labels, features as a file |
@@ -19,7 +19,7 @@
 //! | [`metrics`], [`progress`] | what is written down and what is shown |
 //! | [`device`] | which device a run computes on, and why |
 //! | `renderer`, `transfer`, `data_wait` | who makes the views, how they get to the device, how long it waited for them |
-//! | [`signals`], [`threads`], [`environment`] | the process |
+//! | [`signals`], [`threads`], [`environment`], [`outfile`] | the process, and the files that it may write |
 
 pub mod checkpoint;
 pub mod collapse;
@@ -36,10 +36,13 @@ mod gpu_load;
 pub mod images;
 mod initial;
 pub mod metrics;
+pub mod misfits;
+pub mod outfile;
 mod pace;
 mod precision;
 pub mod progress;
 mod renderer;
+pub mod resume;
 pub mod session;
 pub mod settings;
 pub mod signals;

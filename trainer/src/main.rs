@@ -25,9 +25,10 @@ const INTERRUPTED: u8 = 75;
         0    done\n  \
         1    failed\n  \
         2    wrong arguments, settings, or settings that do not fit the data\n  \
-        75   interrupted by Ctrl-C or SIGTERM (or --stop-after): a checkpoint was saved, go on with --resume;\n             \
+        75   interrupted by Ctrl-C, SIGTERM or SIGHUP (or --stop-after): a checkpoint was saved, go on with --resume;\n             \
              an evaluation goes on by the same command\n  \
-        130  aborted by a second Ctrl-C (143 by a second SIGTERM): what came after the last checkpoint is lost\n  \
+        130  aborted by a second Ctrl-C (143 by a second SIGTERM, 129 by a second SIGHUP): what came after the last \
+             checkpoint is lost\n  \
         141  nobody reads the output any more (`| head`)"
 )]
 struct Cli {

@@ -2,6 +2,7 @@
 //! elsewhere. Everything goes to standard error; results go to standard output.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,7 @@ impl Progress {
         match &self.bar {
             _ if self.is_quiet => {}
             Some(bar) => bar.println(text),
-            None => say(text),
+            None => tell(text),
         }
     }
 
@@ -81,6 +82,33 @@ impl Progress {
             self.last_line = Some(Instant::now());
             self.note(&line);
         }
+    }
+
+    /// That a run is done, and what comes next. `run` is the folder where there is something to go on with.
+    pub(crate) fn finished(&self, run: Option<&Path>, steps: u64, seconds: f64, is_labelled: bool) {
+        let took = HumanDuration(Duration::from_secs_f64(seconds));
+        let next = match run {
+            Some(run) if is_labelled => {
+                format!(
+                    "; next: smog-trainer eval knn {} --encoder pixels,untrained,trained",
+                    run.display()
+                )
+            }
+            Some(run) => {
+                format!("; next: smog-trainer export {} --out encoder.safetensors", run.display())
+            }
+            None => String::new(),
+        };
+        self.note(&format!("finished: {steps} steps in {took}{next}"));
+    }
+
+    /// That there is nothing left to do.
+    pub(crate) fn already_finished(&self, run: &Path, steps: u64) {
+        self.note(&format!(
+            "this run is finished already, with {steps} steps. To train longer: smog-trainer run --resume {} --epochs N \
+             --allow-change run.length",
+            run.display()
+        ));
     }
 
     /// Takes the bar away and leaves its last line.
@@ -150,7 +178,7 @@ impl EvalProgress {
     /// Shows that line on standard error.
     pub fn show(&mut self, done: u64) {
         if let Some(line) = self.line(done) {
-            say(&line);
+            tell(&line);
         }
     }
 }
@@ -179,7 +207,7 @@ impl ShardProgress for ShardingProgress {
     fn begin(&self, split: &str, files: u64, _bytes: u64, _shards: u32, _finished: u32) {
         let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *state = Sharding { files, done: 0, refused: 0, last_line: Instant::now() };
-        say(&format!("{split}: {files} images"));
+        tell(&format!("{split}: {files} images"));
     }
 
     fn advance(&self, _bytes: u64, refused: Option<&Refused>) {
@@ -188,7 +216,7 @@ impl ShardProgress for ShardingProgress {
         state.refused += u64::from(refused.is_some());
         if state.last_line.elapsed().as_secs_f64() >= LINE_SECONDS {
             state.last_line = Instant::now();
-            say(&format!(
+            tell(&format!(
                 "{}/{} images in shards, {} refused",
                 state.done, state.files, state.refused
             ));
@@ -196,12 +224,13 @@ impl ShardProgress for ShardingProgress {
     }
 
     fn note(&self, text: &str) {
-        say(text);
+        tell(text);
     }
 }
 
-/// Without a panic where the log has lost its reader: a run is worth more than its lines.
-fn say(line: &str) {
+/// Writes a line to standard error, or drops it where that cannot be written: a log on a full disk, or a terminal that went
+/// away, must not end a run.
+pub fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

@@ -14,7 +14,7 @@ use smog_pipeline::source::{Source, mixing_advice};
 use smog_pipeline::stream::{BatchStream, Start, StreamMode};
 use tch::{Device, Tensor};
 
-use crate::checkpoint::{Checkpoint, CheckpointError, RunState, Store};
+use crate::checkpoint::{Checkpoint, RunState, Store};
 use crate::collapse::CollapseWatch;
 use crate::data::DataSet;
 use crate::device::{Chosen, name};
@@ -26,15 +26,18 @@ use crate::gpu_load::GpuLoad;
 use crate::images::Normalizer;
 use crate::initial;
 use crate::metrics::{Event, MetricsFile, RunFigures};
+use crate::misfits;
 use crate::pace::Pace;
 use crate::precision;
 use crate::progress::Progress;
 use crate::renderer::{Made, make_renderer};
+use crate::resume;
 use crate::settings::{DataMode, RunConfig};
 use crate::size_advice;
 use crate::threads::ThreadBudget;
 use crate::timetable::Timetable;
 use crate::train::{Kept, Line, RecentKeys};
+use crate::trained::encoder_name;
 use crate::transfer::Transfer;
 
 /// File name of the metrics within a run folder.
@@ -88,6 +91,8 @@ pub struct Session {
     pub(crate) kept: Kept,
     pub(crate) metrics: MetricsFile,
     pub(crate) progress: Progress,
+    /// Whether the samples have classes, so that an evaluation can be suggested.
+    pub(crate) is_labelled: bool,
     /// Only where the views are made on the GPU.
     pub(crate) cuda: Option<Arc<CudaRenderer>>,
     /// Only on a GPU whose driver gives figures.
@@ -117,12 +122,15 @@ impl Session {
         if config.run.data_mode == DataMode::Resident && options.resume {
             return Err(TrainError::Resident { path: options.run_dir });
         }
+        if !options.resume {
+            RunFolder::check_new(&options.run_dir)?;
+        }
         let chosen = Chosen::new(&config.run.device)?;
         let device = chosen.device;
         // On a GPU the sizes of the views stay as they are, so what cuDNN tries out is paid once.
         GpuMath { tf32: config.run.tf32, benchmark: device.is_cuda() }.apply();
         let source = data.open(&config.data.split)?;
-        let timetable = Timetable::new(&config, source.num_samples())?;
+        let timetable = misfits::timetable(&config, source.num_samples())?;
         let threads = ThreadBudget::of_run(&config, device);
         threads.apply();
         let progress = Progress::new(timetable.scale.total_steps, options.quiet);
@@ -130,10 +138,12 @@ impl Session {
 
         let opened = options.resume.then(|| RunFolder::open(&options.run_dir)).transpose()?;
         let checkpoint =
-            opened.as_ref().map(|folder| newest(folder, &progress)).transpose()?.flatten();
-        let changed = match &checkpoint {
-            Some(checkpoint) => compare(&config, &checkpoint.state, &options.allow_change)?,
-            None => Vec::new(),
+            opened.as_ref().map(|folder| resume::newest(folder, &progress)).transpose()?.flatten();
+        let changed = match (&opened, &checkpoint) {
+            (Some(folder), Some(Checkpoint { state, .. })) => {
+                resume::compare(&config, folder, state, &*source, &options.allow_change)?
+            }
+            _ => Vec::new(),
         };
 
         let mut stream = config.stream.config(
@@ -190,7 +200,7 @@ impl Session {
             model.load_state(&checkpoint.tensors("model")?)?;
             optimizer.load_state(&checkpoint.tensors("optimizer")?)?;
             if let Some(memory) = &mut memory {
-                memory.load_state(&checkpoint.tensors("memory")?)?;
+                resume::load_memory(memory, checkpoint, !changed.is_empty())?;
             }
         }
 
@@ -250,6 +260,7 @@ impl Session {
             folder,
             metrics,
             progress,
+            is_labelled: !source.classes().is_empty(),
             knn,
         };
         session.introduce(&*source, threads, &chosen);
@@ -272,9 +283,8 @@ impl Session {
             table.scale.total_steps,
         ));
         say(format!(
-            "model: {} width {}, {:.2} M trained parameters, {} groups (chance loss ln K = {:.3})",
-            config.model.encoder.arch,
-            config.model.encoder.width,
+            "model: {}, {:.2} M trained parameters, {} groups (chance loss ln K = {:.3})",
+            encoder_name(&config.model.encoder),
             num_parameters as f64 / 1e6,
             config.model.groups.count,
             table.chance_loss,
@@ -298,7 +308,7 @@ impl Session {
                 .to_owned());
         }
         table.warnings.iter().for_each(|warning| say(format!("note: {warning}")));
-        if self.position.step > 0 {
+        if self.position.step > 0 && self.position.step < table.scale.total_steps {
             say(format!("resuming after step {}", self.position.step));
         }
     }
@@ -321,40 +331,6 @@ impl Session {
             files: BTreeMap::new(),
         }
     }
-}
-
-/// The checkpoint to go on from; `None` where the run was stopped before its first, so it starts again.
-fn newest(folder: &RunFolder, progress: &Progress) -> Result<Option<Checkpoint>, TrainError> {
-    match folder.checkpoints(1).newest() {
-        Ok(checkpoint) => Ok(Some(checkpoint)),
-        Err(CheckpointError::None { path }) => {
-            progress.note(&format!(
-                "{} holds no complete checkpoint; the run starts at step 0",
-                path.display()
-            ));
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Refuses settings that differ from the checkpoint's, unless allowed. Gives the allowed changes in words.
-fn compare(
-    config: &RunConfig,
-    state: &RunState,
-    allowed: &[String],
-) -> Result<Vec<String>, TrainError> {
-    let (accepted, refused): (Vec<_>, Vec<_>) = config
-        .differences(&state.config)
-        .into_iter()
-        .partition(|difference| allowed.contains(&difference.key));
-    if !refused.is_empty() {
-        return Err(TrainError::Changed { differences: refused });
-    }
-    Ok(accepted
-        .iter()
-        .map(|change| format!("{}: {} -> {}", change.key, change.saved, change.now))
-        .collect())
 }
 
 /// The samples for k-NN during the run, opened now so that a mistake shows before the first step.

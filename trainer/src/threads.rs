@@ -42,8 +42,7 @@ impl ThreadBudget {
 
     /// The budget of a run.
     pub fn of_run(config: &RunConfig, device: Device) -> Self {
-        let available = std::thread::available_parallelism().map_or(1, NonZero::get) as u32;
-        let cores = if config.run.threads == 0 { available } else { config.run.threads };
+        let cores = if config.run.threads == 0 { available() } else { config.run.threads };
         Self::new(cores, config.stream.workers, device)
     }
 
@@ -53,6 +52,11 @@ impl ThreadBudget {
     }
 }
 
+/// Cores of the machine that this process may use.
+fn available() -> u32 {
+    std::thread::available_parallelism().map_or(1, NonZero::get) as u32
+}
+
 impl fmt::Display for ThreadBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -60,7 +64,13 @@ impl fmt::Display for ThreadBudget {
             "{} cores: {} for decoding, {} for libtorch",
             self.cores, self.decode, self.torch
         )?;
-        if self.decode + self.torch > self.cores {
+        let there = available();
+        if self.cores > there {
+            write!(
+                f,
+                " (run.threads asks for more than the {there} that are there: the run will be slower, not faster)"
+            )?;
+        } else if self.decode + self.torch > self.cores {
             f.write_str(" (shared: decoding takes little here)")?;
         }
         Ok(())
@@ -84,5 +94,13 @@ mod tests {
         assert_eq!(budget(1, 0, Device::Cpu), (1, 1));
         assert_eq!(budget(8, 3, Device::Cpu), (3, 5));
         assert_eq!(budget(2, 5, Device::Cpu), (5, 1));
+    }
+
+    #[test]
+    fn more_cores_than_there_are_is_said() {
+        let text = ThreadBudget::new(available() + 1, 0, Device::Cpu).to_string();
+        assert!(text.contains("more than the"), "{text}");
+        let text = ThreadBudget::new(available(), 0, Device::Cpu).to_string();
+        assert!(!text.contains("more than the"), "{text}");
     }
 }

@@ -37,13 +37,15 @@ pub enum PreflightError {
     /// k-means could never be made.
     #[error(
         "the feature memory is smaller than the number of groups: it holds {memory} features ({why}) for \
-         model.groups.count = {groups}; raise reset.memory or reset.every, or lower model.groups.count"
+         model.groups.count = {groups}; {advice}"
     )]
     MemorySmallerThanGroups {
         /// Features that it can hold.
         memory: u64,
         /// Where that number comes from.
         why: String,
+        /// What would help.
+        advice: &'static str,
         /// Groups.
         groups: u64,
     },
@@ -235,13 +237,15 @@ fn members(config: &RunConfig) -> u64 {
 fn memory(config: &RunConfig, scale: Scale, every: Option<u64>) -> Result<u64, PreflightError> {
     let Some(every) = every else { return Ok(0) };
     let groups = config.model.groups.count.max(1) as u64;
+    let steps = every.min(scale.total_steps);
     let (memory, why) = match config.reset.memory {
         0 => {
             let views = members(config);
-            let interval = every.min(scale.total_steps) * scale.batch_size * views;
+            let interval = steps * scale.batch_size * views;
             let most = groups * config.reset.kmeans.max_points_per_group.max(1) as u64;
             let why = format!(
-                "reset.memory = 0 takes those of {every} steps of {} samples, {views} of each",
+                "reset.memory = 0 takes those of {steps} steps{} of {} samples, {views} of each",
+                if steps < every { ", all that the run has," } else { "" },
                 scale.batch_size
             );
             (interval.min(most), why)
@@ -249,7 +253,11 @@ fn memory(config: &RunConfig, scale: Scale, every: Option<u64>) -> Result<u64, P
         memory => (memory, format!("reset.memory = {memory}")),
     };
     if memory < groups {
-        return Err(PreflightError::MemorySmallerThanGroups { memory, why, groups });
+        let advice = match config.reset.memory {
+            0 if steps < every => "train for more steps, or lower model.groups.count",
+            _ => "raise reset.memory or reset.every, or lower model.groups.count",
+        };
+        return Err(PreflightError::MemorySmallerThanGroups { memory, why, advice, groups });
     }
     Ok(memory)
 }

@@ -1,5 +1,6 @@
 //! Where spans and warnings go: warnings to standard error, and with `--trace` all spans to a file.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use smog_pipeline::runtime::trace::{MAX_EVENTS, Trace};
@@ -15,6 +16,7 @@ pub(crate) fn start(trace: Option<&Path>) -> anyhow::Result<Option<Trace>> {
     let (trace, layer) = trace.map(|path| Trace::create(path, MAX_EVENTS)).transpose()?.unzip();
     let warnings = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
+        .with_ansi(smog_trainer::environment::may_colour() && std::io::stderr().is_terminal())
         .without_time()
         .with_target(false)
         .with_filter(LevelFilter::WARN);

@@ -6,6 +6,7 @@
 //! far the host runs ahead (`pace.rs`) and, on a CPU, the check of the loss; lines of the log are read from the device when
 //! they have arrived (`train/report.rs`). What is kept of a run, and when it counts as good, is in `train/keep.rs`.
 
+mod failure;
 mod keep;
 mod report;
 
@@ -52,8 +53,24 @@ impl Session {
     /// # Errors
     /// If the stream or libtorch fails, the loss or a weight is not a finite number, or the disk refuses.
     pub fn train(mut self, stop: &StopRequest) -> Result<Outcome, TrainError> {
-        let outcome = self.run(stop);
+        if self.position.step >= self.timetable.scale.total_steps {
+            self.progress.already_finished(self.folder.path(), self.position.step);
+            self.stream.close()?;
+            return Ok(Outcome::Finished);
+        }
+        let is_kept = self.config.run.data_mode != DataMode::Resident;
+        stop.begin(self.folder.path(), is_kept, self.position.step);
+        let outcome = self.run(stop).map_err(|error| self.explained(error));
         self.progress.finish();
+        if let Ok(Outcome::Finished) = outcome {
+            let (step, seconds) = (self.position.step, self.position.trained_seconds);
+            self.progress.finished(
+                is_kept.then(|| self.folder.path()),
+                step,
+                seconds,
+                self.is_labelled,
+            );
+        }
         let closed = self.stream.close();
         let outcome = outcome?;
         closed?;
@@ -108,6 +125,7 @@ impl Session {
                 // Neither belongs to the rate of the steps.
                 (sitting, window) = (Instant::now(), self.window()?);
             }
+            stop.done(done, save);
             if is_stopping && !is_last {
                 return self.end(Outcome::Interrupted, trained_before);
             }

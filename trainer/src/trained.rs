@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use smog_model::device::GpuMath;
-use smog_model::{Backbone, EncoderBranch, SmogModel};
+use smog_model::{Backbone, EncoderBranch, EncoderConfig, SmogModel};
 
 use crate::checkpoint::{Checkpoint, CheckpointError, tensors};
 use crate::device::device;
@@ -24,6 +24,8 @@ pub struct Wanted {
     pub branch: EncoderBranch,
     /// Device, where it is not that of the run.
     pub device: Option<String>,
+    /// Cores, where they are not those of the run.
+    pub threads: Option<u32>,
 }
 
 /// An encoder and where it comes from.
@@ -158,6 +160,9 @@ impl Wanted {
         if let Some(name) = &self.device {
             config.run.device.clone_from(name);
         }
+        if let Some(threads) = self.threads {
+            config.run.threads = threads;
+        }
         let device = device(&config.run.device)?;
         // Rounding as in training: libtorch's own default is TF32. Nothing is tried out, so that figures repeat.
         GpuMath { tf32: config.run.tf32, benchmark: false }.apply();
@@ -178,6 +183,16 @@ impl Wanted {
 
     fn needs_run(&self, what: &'static str) -> TrainError {
         TrainError::NeedsRun { path: self.path.clone(), what }
+    }
+}
+
+/// An encoder in a few words: a transformer's width is said where it is not the usual one.
+pub fn encoder_name(encoder: &EncoderConfig) -> String {
+    let arch = encoder.arch.to_string();
+    if arch.starts_with("resnet") || encoder.width != EncoderConfig::default().width {
+        format!("{arch} width {}", encoder.width)
+    } else {
+        arch
     }
 }
 

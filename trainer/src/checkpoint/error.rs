@@ -25,6 +25,14 @@ pub enum CheckpointError {
         /// What is wrong.
         problem: String,
     },
+    /// A file that was given is no safetensors file.
+    #[error("{} is not a safetensors file: {advice}", path.display())]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        advice: &'static str,
+    },
     /// The folder is no complete checkpoint.
     #[error("{} is not a complete checkpoint: {problem}", path.display())]
     Incomplete {

@@ -114,24 +114,12 @@ impl Store {
             there.state.config_digest == state.config_digest && there.state.stream == state.stream
         });
         if !is_there {
-            remove(&temporary)?;
-            fs::create_dir_all(&temporary).map_err(CheckpointError::io("create", &temporary))?;
-            state.files = BTreeMap::new();
-            for (part, tensors) in parts {
-                let path = temporary.join(file_name(part));
-                tensors::write(&path, tensors)?;
-                let file = File::open(&path).and_then(|file| file.sync_all());
-                file.map_err(CheckpointError::io("write", &path))?;
-                let record = record(&path).map_err(CheckpointError::io("read back", &path))?;
-                state.files.insert(file_name(part), record);
+            let built = build(&temporary, &mut state, parts);
+            if built.is_err() {
+                // On a full disk it would take the room that the next attempt needs.
+                let _ = remove(&temporary);
             }
-            let text =
-                serde_json::to_vec_pretty(&state).map_err(|error| CheckpointError::Tensors {
-                    path: temporary.join(STATE_FILE),
-                    problem: error.to_string(),
-                })?;
-            write_synced(&temporary.join(STATE_FILE), &text)?;
-            sync_dir(&temporary)?;
+            built?;
             remove(&target)?;
             fs::rename(&temporary, &target).map_err(CheckpointError::io("rename", &temporary))?;
             sync_dir(&self.dir)?;
@@ -246,6 +234,31 @@ impl Store {
 
 fn folder_name(step: u64) -> String {
     format!("{PREFIX}{step:08}")
+}
+
+/// Makes the folder of a checkpoint, and fills in the digests of its files.
+fn build(
+    folder: &Path,
+    state: &mut RunState,
+    parts: &[(&str, Vec<(String, Tensor)>)],
+) -> Result<(), CheckpointError> {
+    remove(folder)?;
+    fs::create_dir_all(folder).map_err(CheckpointError::io("create", folder))?;
+    state.files = BTreeMap::new();
+    for (part, tensors) in parts {
+        let path = folder.join(file_name(part));
+        tensors::write(&path, tensors)?;
+        let file = File::open(&path).and_then(|file| file.sync_all());
+        file.map_err(CheckpointError::io("write", &path))?;
+        let record = record(&path).map_err(CheckpointError::io("read back", &path))?;
+        state.files.insert(file_name(part), record);
+    }
+    let text = serde_json::to_vec_pretty(&state).map_err(|error| CheckpointError::Tensors {
+        path: folder.join(STATE_FILE),
+        problem: error.to_string(),
+    })?;
+    write_synced(&folder.join(STATE_FILE), &text)?;
+    sync_dir(folder)
 }
 
 fn file_name(part: &str) -> String {

@@ -129,6 +129,9 @@ pub fn read_about(path: &Path) -> Result<(Tensors, Metadata), CheckpointError> {
 /// If they are no safetensors file, or hold kinds that libtorch lacks.
 pub fn parse(path: &Path, bytes: &[u8]) -> Result<(Tensors, Metadata), CheckpointError> {
     let wrong = |problem: String| CheckpointError::Tensors { path: path.to_owned(), problem };
+    if let Some(advice) = other_kind(bytes) {
+        return Err(CheckpointError::Kind { path: path.to_owned(), advice });
+    }
     let file = SafeTensors::deserialize(bytes).map_err(|error| wrong(error.to_string()))?;
     let (_, head) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(error.to_string()))?;
     let about = head.metadata().clone().unwrap_or_default();
@@ -149,4 +152,22 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<(Tensors, Metadata), Checkpoin
         })
         .collect();
     Ok((tensors?, about))
+}
+
+/// What to do with a file that is of another kind: a safetensors file is the length of a JSON object, then the object.
+fn other_kind(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [b'P', b'K', ..] | [0x80, 2..=5, ..] => Some(
+            "it looks like one of torch.save; convert it in Python: \
+             from safetensors.torch import save_file; state = torch.load(FILE, weights_only=True, map_location=\"cpu\"); \
+             save_file({name: t.contiguous() for name, t in state.items()}, \"encoder.safetensors\")",
+        ),
+        [b'P', b'A', b'R', b'1', ..] => {
+            Some("it is Parquet; give the file that `smog-trainer export` wrote")
+        }
+        [_, _, _, _, _, _, _, _, b'{', ..] => None,
+        _ => Some(
+            "give the file that `smog-trainer export` wrote, or one of torchvision or timm as safetensors",
+        ),
+    }
 }

@@ -173,6 +173,39 @@ fn latest_can_be_set_back_by_hand() {
 }
 
 #[test]
+fn a_checkpoint_that_cannot_be_written_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::new(dir.path().to_owned(), 9);
+    write(&store, 1);
+    // A kind that safetensors lack, found after the first part was written.
+    let bad = Tensor::zeros([2], (Kind::Bool, tch::Device::Cpu));
+    let parts = [("model", tensors(1.0)), ("optimizer", vec![("bad".into(), bad)])];
+    let error = store.write(state(2), &parts).unwrap_err().to_string();
+    assert!(error.contains("cannot be saved"), "{error}");
+    assert_eq!(steps(dir.path()), ["latest", "step-00000001"]);
+    assert_eq!(store.newest().unwrap().state.step, 1);
+}
+
+#[test]
+fn a_file_of_another_kind_is_named_as_such_with_the_way_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    for (bytes, part) in [
+        (&b"PK\x03\x04 an archive of torch.save"[..], "save_file"),
+        (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19", "save_file"),
+        (b"PAR1 features", "Parquet"),
+        (b"\xff\xd8\xff\xe0 a photograph", "smog-trainer export"),
+        (b"", "smog-trainer export"),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        let error = tensors::read(&path).unwrap_err();
+        assert!(matches!(error, CheckpointError::Kind { .. }), "{error}");
+        let error = error.to_string();
+        assert!(error.contains("is not a safetensors file") && error.contains(part), "{error}");
+    }
+}
+
+#[test]
 fn an_empty_folder_and_another_version_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::new(dir.path().to_owned(), 9);

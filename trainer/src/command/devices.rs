@@ -43,7 +43,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         outln!("{}", serde_json::to_string(&found)?);
     } else {
         outln!("libtorch {libtorch}");
-        outln!("device: {chosen}");
+        match &chosen.why_cpu {
+            Some(error) => outln!("device: {} ({error})", name(chosen.device)),
+            None => outln!("device: {chosen}"),
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ use smog_trainer::embed::{FeatureFile, write_features};
 use smog_trainer::error::TrainError;
 use smog_trainer::eval::EvalStream;
 use smog_trainer::images::Normalizer;
+use smog_trainer::outfile::OutFile;
 use smog_trainer::progress::EvalProgress;
 use smog_trainer::signals::StopRequest;
 
@@ -36,6 +37,7 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    OutFile::Parquet.check(&args.out).map_err(TrainError::from)?;
     let trained = args.subject.wanted().load()?;
     let (data, _) = args.subject.data(&trained.config)?;
     let split = args.split.as_ref().unwrap_or(&trained.config.data.split);

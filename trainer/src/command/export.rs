@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use smog_trainer::error::TrainError;
 use smog_trainer::export;
-use smog_trainer::trained::Wanted;
+use smog_trainer::outfile::OutFile;
+use smog_trainer::trained::{Wanted, encoder_name};
 
 use super::eval::Branch;
 
@@ -32,21 +34,22 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    OutFile::Safetensors.check(&args.out).map_err(TrainError::from)?;
     let wanted = Wanted {
         path: args.run,
         step: args.checkpoint,
         branch: args.branch.into(),
         device: Some("cpu".to_owned()),
+        threads: None,
     };
     let trained = wanted.load()?;
     export::write(&args.out, &trained.backbone, &trained.about)?;
     outln!(
-        "{}: {} encoder after {} steps, {} width {}, {} features",
+        "{}: {} encoder after {} steps, {}, {} features",
         args.out.display(),
         trained.about.branch,
         trained.about.step,
-        trained.about.encoder.arch,
-        trained.about.encoder.width,
+        encoder_name(&trained.about.encoder),
         trained.about.encoder.feature_dim(),
     );
     Ok(ExitCode::SUCCESS)

@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 use smog_trainer::data::{DataError, DataSet};
 use smog_trainer::error::TrainError;
-use smog_trainer::folder::stored_settings;
-use smog_trainer::progress::ShardingProgress;
+use smog_trainer::folder::{RunFolder, stored_settings};
+use smog_trainer::progress::{ShardingProgress, tell};
 use smog_trainer::session::{RunOptions, Session};
 use smog_trainer::settings::{DataMode, RawConfig, RunConfig, SettingsError, presets};
 use smog_trainer::signals::StopRequest;
@@ -29,7 +29,8 @@ use smog_trainer::train::Outcome;
     `smog-trainer presets NAME` prints a preset with comments.\n\
     --trace shows in ui.perfetto.dev what each thread does and whom it waits for; the file ends after a million events, \
     so trace a short run.\n\
-    The first Ctrl-C finishes the step, saves a checkpoint and leaves with code 75; the second aborts.")]
+    The first Ctrl-C finishes the step, saves a checkpoint and leaves with code 75; the second aborts. SIGTERM and a \
+    terminal that goes away do the same; under nohup a run outlives its terminal.")]
 pub(crate) struct Args {
     /// Shards (folder or URL), Parquet files or WebDataset tars (folder, file or pattern), a folder of images (sharded
     /// once into a cache), or synthetic:COUNT[:SIDE]
@@ -89,6 +90,9 @@ pub(crate) struct Args {
     /// Show errors only
     #[arg(long)]
     quiet: bool,
+    /// Print all settings as TOML, and leave
+    #[arg(long)]
+    print_config: bool,
 }
 
 /// Runs the command.
@@ -98,13 +102,25 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let resumed = match &args.resume {
         None => None,
         Some(Some(run)) => Some(run.clone()),
-        Some(None) => Some(
-            args.run_dir
-                .clone()
-                .context("--resume needs a run: --resume RUN, or --run-dir RUN --resume")?,
-        ),
+        Some(None) => Some(args.run_dir.clone().ok_or_else(|| {
+            call("--resume needs a run: --resume RUN, or --run-dir RUN --resume")
+        })?),
     };
-    let mut config = args.settings(resumed.as_deref())?;
+    let Settings { mut config, base, base_name } = args.settings(resumed.as_deref())?;
+    if args.print_config {
+        outln!("{}", config.to_toml().trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let run_dir = resumed.clone().or_else(|| args.run_dir.clone());
+    let run_dir =
+        run_dir.unwrap_or_else(|| Path::new("runs").join(format!("{}-{}", config.run.name, now())));
+    if resumed.is_none() {
+        // Before images are sharded for it.
+        RunFolder::check_new(&run_dir)?;
+        if let Some(init) = config.run.init.as_ref().filter(|init| !init.is_file()) {
+            return Err(call(&format!("--init {}: there is no such file", init.display())).into());
+        }
+    }
     let given = config.data.path.clone().ok_or(DataError::NotGiven).map_err(TrainError::from)?;
     let sharding = ShardingProgress::new();
     let remote = config.data.remote();
@@ -114,12 +130,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Some(path) => Some(DataSet::find(path, &remote, &sharding).map_err(TrainError::from)?),
         None => None,
     };
-    let run_dir = resumed.clone().or_else(|| args.run_dir.clone());
-    let run_dir =
-        run_dir.unwrap_or_else(|| Path::new("runs").join(format!("{}-{}", config.run.name, now())));
-    if !args.quiet {
-        show(&config);
-    }
+    let settings = settings(&config, base.as_ref(), &base_name, &run_dir);
     let options = RunOptions {
         run_dir: run_dir.clone(),
         resume: resumed.is_some(),
@@ -129,6 +140,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     };
     let is_resident = config.run.data_mode == DataMode::Resident;
     let session = Session::open(config, &data, eval_data.as_ref(), options)?;
+    if !args.quiet {
+        tell(&settings);
+    }
     Ok(match session.train(&stop)? {
         Outcome::Finished => ExitCode::SUCCESS,
         Outcome::Interrupted if is_resident => {
@@ -148,18 +162,26 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
 impl Args {
     /// All layers on top of one another. A resumed run begins with the settings it was started with, unless a
     /// preset is given.
-    fn settings(&self, resumed: Option<&Path>) -> Result<RunConfig, TrainError> {
-        let mut raw = match (&self.preset, resumed) {
-            (Some(preset), _) => RawConfig::preset(preset)?,
-            (None, Some(run)) => stored_settings(run)?,
-            (None, None) if self.config.is_some() => RawConfig::default(),
-            (None, None) => return Err(SettingsError::Nothing { known: presets::names() }.into()),
+    fn settings(&self, resumed: Option<&Path>) -> Result<Settings, TrainError> {
+        let (mut raw, base_name) = match (&self.preset, resumed, &self.config) {
+            (Some(preset), _, _) => (RawConfig::preset(preset)?, format!("preset {preset}")),
+            (None, Some(run), _) => (stored_settings(run)?, "as before".to_owned()),
+            (None, None, Some(file)) => {
+                (RawConfig::default().with_file(file)?, file.display().to_string())
+            }
+            (None, None, None) => {
+                return Err(SettingsError::Nothing { known: presets::names() }.into());
+            }
         };
+        let base = raw.resolve().ok();
         if let Some(file) = &self.config {
             raw = raw.with_file(file)?;
         }
-        for set in self.sets.iter().chain(&self.flags()) {
+        for set in &self.sets {
             raw = raw.with_set(set)?;
+        }
+        for (flag, set) in self.flags() {
+            raw = raw.with_flag(flag, &set)?;
         }
         let mut config = raw.resolve()?;
         if let Some(data) = &self.data {
@@ -168,33 +190,52 @@ impl Args {
         if let Some(init) = &self.init {
             config.run.init = Some(std::path::absolute(init).unwrap_or_else(|_| init.clone()));
         }
-        Ok(config)
+        Ok(Settings { config, base, base_name })
     }
 
     /// The flags that stand for a setting, as settings.
-    fn flags(&self) -> Vec<String> {
-        let mut sets = Vec::new();
-        let mut set = |key: &str, value: Option<String>| {
-            sets.extend(value.map(|value| format!("{key}={value}")))
+    fn flags(&self) -> Vec<(&'static str, String)> {
+        let text = |value: Option<u32>| value.map(|value| value.to_string());
+        let flags = [
+            ("--epochs", "run.length", self.epochs.map(|epochs| format!("{epochs} epochs"))),
+            ("--steps", "run.length", self.steps.map(|steps| format!("{steps} steps"))),
+            ("--batch-size", "run.batch_size", text(self.batch_size)),
+            ("--seed", "run.seed", self.seed.map(|value| value.to_string())),
+            ("--device", "run.device", self.device.clone()),
+            ("--data-mode", "run.data_mode", self.data_mode.clone()),
+            ("--threads", "run.threads", text(self.threads)),
+            ("--workers", "stream.workers", text(self.workers)),
+        ];
+        let given = |(flag, key, value): (_, &str, Option<String>)| {
+            Some((flag, format!("{key}={}", value?)))
         };
-        set("run.length", self.epochs.map(|epochs| format!("{epochs} epochs")));
-        set("run.length", self.steps.map(|steps| format!("{steps} steps")));
-        set("run.batch_size", self.batch_size.map(|value| value.to_string()));
-        set("run.seed", self.seed.map(|value| value.to_string()));
-        set("run.device", self.device.clone());
-        set("run.data_mode", self.data_mode.clone());
-        set("run.threads", self.threads.map(|value| value.to_string()));
-        set("stream.workers", self.workers.map(|value| value.to_string()));
-        sets
+        flags.into_iter().filter_map(given).collect()
     }
 }
 
-fn show(config: &RunConfig) {
-    tell(&format!("# settings, as resolved\n{}", config.to_toml()));
+/// The settings, and those that they begin with.
+struct Settings {
+    config: RunConfig,
+    /// Of the lowest layer; none where it is not complete by itself.
+    base: Option<RunConfig>,
+    base_name: String,
 }
 
-fn tell(text: &str) {
-    crate::output::note(text);
+/// What differs from the lowest layer, and where all settings are.
+fn settings(config: &RunConfig, base: Option<&RunConfig>, name: &str, run: &Path) -> String {
+    let changes = base.map(|base| config.changes(base)).unwrap_or_default();
+    let changes: Vec<String> =
+        changes.iter().map(|change| format!("\n  {} = {}", change.key, change.now)).collect();
+    let with = if changes.is_empty() { "" } else { ", but for" };
+    format!(
+        "settings: {name}{with}{}\nAll of them are in {}",
+        changes.concat(),
+        run.join("config.toml").display()
+    )
+}
+
+fn call(problem: &str) -> TrainError {
+    TrainError::Call(problem.to_owned())
 }
 
 /// The time of day in UTC as `20250131-235959`, for names of runs.

@@ -125,7 +125,7 @@ impl KnnData {
         let classes = self.bank.classes();
         ensure!(
             !classes.is_empty(),
-            "k-NN needs labelled data, and {} has no classes; shard a folder with one folder per class",
+            "this evaluation needs labelled data, and {} has no classes; shard a folder with one folder per class",
             self.name
         );
         if let Some(queries) = &self.queries

@@ -1,5 +1,7 @@
 //! What differs between the settings of a checkpoint and those of the run that resumes it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use toml::{Table, Value};
 
 use super::layers::RawConfig;
@@ -29,6 +31,26 @@ const HARMLESS: &[&str] = &[
     "eval.",
 ];
 
+/// Settings that decide which samples, views and tensors there are: the saved position and the saved weights mean nothing
+/// with other values.
+const FIXED: &[&str] = &[
+    "run.batch_size",
+    "run.seed",
+    "stream.order.",
+    "augment.",
+    "model.encoder.arch",
+    "model.encoder.stem",
+    "model.encoder.width",
+    "model.encoder.patch",
+    "model.encoder.image_size",
+    "model.projector_hidden",
+    "model.predictor_hidden",
+    "model.dim",
+    "model.groups.count",
+    "model.momentum_predictor",
+    "optimizer.kind",
+];
+
 /// One setting with two values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
@@ -38,6 +60,13 @@ pub struct Difference {
     pub saved: String,
     /// Value of this run.
     pub now: String,
+}
+
+impl Difference {
+    /// Whether a run cannot go on with another value, whoever allows it.
+    pub fn is_fixed(&self) -> bool {
+        is_in(FIXED, &self.key)
+    }
 }
 
 impl RunConfig {
@@ -67,30 +96,41 @@ impl RunConfig {
     pub fn differences(&self, saved: &Table) -> Vec<Difference> {
         let completed = RawConfig::from_table(saved.clone()).resolve();
         let saved = completed.map_or_else(|_| flat(saved), |config| flat(&config.to_table()));
-        let now = flat(&self.to_table());
-        let keys: std::collections::BTreeSet<&String> = saved.keys().chain(now.keys()).collect();
-        let text =
-            |value: Option<&String>| value.map_or_else(|| "not set".to_owned(), Clone::clone);
-        keys.into_iter()
-            .filter(|key| !is_harmless(key) && saved.get(*key) != now.get(*key))
-            .map(|key| Difference {
-                key: key.clone(),
-                saved: text(saved.get(key)),
-                now: text(now.get(key)),
-            })
-            .collect()
+        let all = between(&saved, &flat(&self.to_table()));
+        all.into_iter().filter(|difference| !is_harmless(&difference.key)).collect()
+    }
+
+    /// All settings that differ from those of `base`, sorted by name.
+    pub fn changes(&self, base: &Self) -> Vec<Difference> {
+        between(&flat(&base.to_table()), &flat(&self.to_table()))
     }
 }
 
+fn between(saved: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<Difference> {
+    let keys: BTreeSet<&String> = saved.keys().chain(now.keys()).collect();
+    let text = |value: Option<&String>| value.map_or_else(|| "not set".to_owned(), Clone::clone);
+    keys.into_iter()
+        .filter(|key| saved.get(*key) != now.get(*key))
+        .map(|key| Difference {
+            key: key.clone(),
+            saved: text(saved.get(key)),
+            now: text(now.get(key)),
+        })
+        .collect()
+}
+
 fn is_harmless(key: &str) -> bool {
-    HARMLESS
-        .iter()
-        .any(|name| if name.ends_with('.') { key.starts_with(name) } else { key == *name })
+    is_in(HARMLESS, key)
+}
+
+/// Whether `key` is one of `names`, or in one of the tables among them, which end in a dot.
+fn is_in(names: &[&str], key: &str) -> bool {
+    names.iter().any(|name| if name.ends_with('.') { key.starts_with(name) } else { key == *name })
 }
 
 /// Every plain value by its full name.
-fn flat(table: &Table) -> std::collections::BTreeMap<String, String> {
-    fn walk(prefix: &str, value: &Value, into: &mut std::collections::BTreeMap<String, String>) {
+fn flat(table: &Table) -> BTreeMap<String, String> {
+    fn walk(prefix: &str, value: &Value, into: &mut BTreeMap<String, String>) {
         let join =
             |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
         match value {
@@ -107,7 +147,7 @@ fn flat(table: &Table) -> std::collections::BTreeMap<String, String> {
             }
         }
     }
-    let mut values = std::collections::BTreeMap::new();
+    let mut values = BTreeMap::new();
     walk("", &Value::Table(table.clone()), &mut values);
     values
 }

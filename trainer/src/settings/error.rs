@@ -56,7 +56,17 @@ pub enum SettingsError {
         /// The nearest full name that exists.
         nearest: Option<String>,
     },
-    /// A value of the wrong type, or a key that is missing.
+    /// A value of the wrong type.
+    #[error("{key} = {value}: {problem}")]
+    Type {
+        /// Full name.
+        key: String,
+        /// The value given, as TOML.
+        value: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Values that do not go together, or a key that is missing.
     #[error("settings in [{section}]: {problem}")]
     Value {
         /// Section.
@@ -74,6 +84,36 @@ pub enum SettingsError {
         /// What is allowed.
         expected: String,
     },
+    /// What is wrong, and which layer says so.
+    #[error("{origin}: {error}")]
+    At {
+        /// A file, a flag or a preset.
+        origin: String,
+        /// What is wrong; not a source, since it is said here.
+        error: Box<Self>,
+    },
+    /// More than one thing is wrong.
+    #[error("{} settings are wrong:\n{}", errors.len(), lines(errors))]
+    Several {
+        /// Each of them.
+        errors: Vec<Self>,
+    },
+}
+
+fn lines(errors: &[SettingsError]) -> String {
+    errors.iter().map(|error| format!("  {error}")).collect::<Vec<_>>().join("\n")
+}
+
+impl SettingsError {
+    /// The full name of the setting that is at fault, where it is one.
+    pub(super) fn key(&self) -> Option<&str> {
+        match self {
+            Self::UnknownKey { key, .. } | Self::Type { key, .. } | Self::Range { key, .. } => {
+                Some(key)
+            }
+            _ => None,
+        }
+    }
 }
 
 fn did_you_mean(nearest: &Option<String>) -> String {

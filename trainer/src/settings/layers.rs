@@ -3,24 +3,28 @@
 //! A [`RawConfig`] is text that has not been understood yet: a TOML table. [`RawConfig::resolve`] is the
 //! one step that turns it into a typed and checked [`RunConfig`].
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::error::{SettingsError, nearest};
-use super::sections::{RunConfig, SECTIONS};
+use super::explain::{explain, names};
+use super::sections::{RunConfig, SECTIONS, StreamSection};
 
 /// Settings as layered tables, not yet typed or checked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RawConfig {
     table: Table,
+    /// Which layer each plain value comes from, by its full name; for messages.
+    origins: BTreeMap<String, String>,
 }
 
 impl RawConfig {
     /// Settings from a table, such as those that a run was started with.
     pub fn from_table(table: Table) -> Self {
-        Self { table }
+        Self { table, origins: BTreeMap::new() }
     }
 
     /// The settings of a preset.
@@ -41,6 +45,7 @@ impl RawConfig {
             origin: origin.to_owned(),
             source: Box::new(source),
         })?;
+        self.origins.extend(names(&table).into_iter().map(|name| (name, origin.to_owned())));
         merge(&mut self.table, table);
         Ok(self)
     }
@@ -61,7 +66,15 @@ impl RawConfig {
     ///
     /// # Errors
     /// If there is no `=`, no section, or the path leads through something that is not a table.
-    pub fn with_set(mut self, text: &str) -> Result<Self, SettingsError> {
+    pub fn with_set(self, text: &str) -> Result<Self, SettingsError> {
+        self.with_flag("--set", text)
+    }
+
+    /// As [`RawConfig::with_set`], for a flag that stands for a setting.
+    ///
+    /// # Errors
+    /// As [`RawConfig::with_set`].
+    pub fn with_flag(mut self, flag: &str, text: &str) -> Result<Self, SettingsError> {
         let wrong = |problem: &str| SettingsError::Set {
             text: text.to_owned(),
             problem: problem.to_owned(),
@@ -70,6 +83,7 @@ impl RawConfig {
             text.split_once('=').ok_or_else(|| wrong("expected section.key=value"))?;
         let value = typed(value.trim());
         let keys: Vec<&str> = path.trim().split('.').collect();
+        self.origins.insert(path.trim().to_owned(), flag.to_owned());
         let [section, middle @ .., last] = keys.as_slice() else {
             return Err(wrong("expected section.key=value, with a section"));
         };
@@ -110,38 +124,89 @@ impl RawConfig {
     /// If a section or key is unknown (the nearest is named), a value has the wrong type, or a value is out
     /// of range.
     pub fn resolve(&self) -> Result<RunConfig, SettingsError> {
-        for name in self.table.keys() {
-            if !SECTIONS.contains(&name.as_str()) {
-                return Err(SettingsError::UnknownKey {
-                    key: name.clone(),
-                    nearest: nearest(name, SECTIONS.iter().copied()).map(str::to_owned),
-                });
-            }
+        let mut wrong = Vec::new();
+        for name in self.table.keys().filter(|name| !SECTIONS.contains(&name.as_str())) {
+            wrong.push(self.located(SettingsError::UnknownKey {
+                key: name.clone(),
+                nearest: nearest(name, SECTIONS.iter().copied()).map(str::to_owned),
+            }));
         }
-        let config = RunConfig {
-            run: self.section("run")?,
-            data: self.section("data")?,
-            stream: self.section("stream")?,
-            augment: self.section("augment")?,
-            model: self.section("model")?,
-            optimizer: self.section("optimizer")?,
-            schedule: self.section("schedule")?,
-            reset: self.section("reset")?,
-            eval: self.section("eval")?,
+        // Every section is looked at before any is refused, so that all slips are seen at once.
+        let run = self.section("run").map_err(|error| wrong.push(error));
+        let data = self.section("data").map_err(|error| wrong.push(error));
+        let stream = self.section("stream").map_err(|error| wrong.push(error));
+        let augment = self.section("augment").map_err(|error| wrong.push(error));
+        let model = self.section("model").map_err(|error| wrong.push(error));
+        let optimizer = self.section("optimizer").map_err(|error| wrong.push(error));
+        let schedule = self.section("schedule").map_err(|error| wrong.push(error));
+        let reset = self.section("reset").map_err(|error| wrong.push(error));
+        let eval = self.section("eval").map_err(|error| wrong.push(error));
+        let all = move || -> Result<RunConfig, ()> {
+            Ok(RunConfig {
+                run: run?,
+                data: data?,
+                stream: stream?,
+                augment: augment?,
+                model: model?,
+                optimizer: optimizer?,
+                schedule: schedule?,
+                reset: reset?,
+                eval: eval?,
+            })
         };
-        config.validate()?;
-        Ok(config)
+        match (all(), wrong.len()) {
+            (Ok(config), 0) => {
+                config.validate().map_err(|error| self.located(error))?;
+                Ok(config)
+            }
+            (_, 1) => Err(wrong.remove(0)),
+            _ => Err(SettingsError::Several { errors: wrong }),
+        }
     }
 
     fn section<T: DeserializeOwned>(&self, name: &str) -> Result<T, SettingsError> {
-        let value = self.table.get(name).cloned().unwrap_or_else(|| Value::Table(Table::new()));
-        T::deserialize(value.clone()).map_err(|error| explain(name, &value, error.message()))
+        let mut table = Table::new();
+        if name == "stream" {
+            // So that `[stream.order]` may name the width of the window without its kind.
+            table = Table::try_from(StreamSection::default())
+                .expect("all settings are plain values that TOML can hold");
+        }
+        let value = match self.table.get(name).cloned() {
+            Some(Value::Table(given)) => {
+                merge(&mut table, given);
+                Value::Table(table)
+            }
+            Some(other) => other,
+            None => Value::Table(table),
+        };
+        let read = |value: Value| T::deserialize(value);
+        read(value.clone()).map_err(|error| {
+            let attempt = |value: Value| read(value).err().map(|error| error.message().to_owned());
+            self.located(explain(name, &value, error.message(), &attempt))
+        })
+    }
+
+    /// The error with the layer that the setting at fault comes from.
+    fn located(&self, error: SettingsError) -> SettingsError {
+        let Some(key) = error.key() else { return error };
+        let below = format!("{key}.");
+        let mut outer = key;
+        let mut origin = self.origins.get(key).or_else(|| {
+            self.origins.iter().find(|(name, _)| name.starts_with(&below)).map(|(_, from)| from)
+        });
+        while let (None, Some((parent, _))) = (origin, outer.rsplit_once('.')) {
+            (outer, origin) = (parent, self.origins.get(parent));
+        }
+        match origin {
+            Some(origin) => SettingsError::At { origin: origin.clone(), error: Box::new(error) },
+            None => error,
+        }
     }
 }
 
 /// The key that says which of several sets of keys a table has. The keys of one kind mean nothing to
 /// another, so a table of another kind replaces the one below instead of joining it.
-const KIND: &str = "kind";
+pub(super) const KIND: &str = "kind";
 
 /// Deep merge: tables of the same kind are joined, everything else is replaced.
 fn merge(below: &mut Table, above: Table) {
@@ -166,45 +231,4 @@ fn typed(text: &str) -> Value {
         .filter(|table| table.len() == 1)
         .and_then(|mut table| table.remove("value"))
         .unwrap_or_else(|| Value::String(text.to_owned()))
-}
-
-/// Turns serde's "unknown field `x`, expected one of `a`, `b`" into the full name and its nearest
-/// neighbour. Serde says which names are possible at that place; where the place is, is looked up.
-fn explain(section: &str, value: &Value, message: &str) -> SettingsError {
-    let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    if message.starts_with("unknown field")
-        && let Some((unknown, known)) = names.split_first()
-    {
-        let place = find(value, unknown).unwrap_or_default();
-        let full = |key: &str| {
-            [section]
-                .into_iter()
-                .chain(place.iter().map(String::as_str))
-                .chain([key])
-                .collect::<Vec<_>>()
-                .join(".")
-        };
-        return SettingsError::UnknownKey {
-            key: full(unknown),
-            nearest: nearest(unknown, known.iter().copied()).map(full),
-        };
-    }
-    SettingsError::Value { section: section.to_owned(), problem: message.trim().to_owned() }
-}
-
-/// Path to the table that holds `key`, outermost first.
-fn find(value: &Value, key: &str) -> Option<Vec<String>> {
-    let children: Vec<(String, &Value)> = match value {
-        Value::Table(table) if table.contains_key(key) => return Some(Vec::new()),
-        Value::Table(table) => table.iter().map(|(name, child)| (name.clone(), child)).collect(),
-        Value::Array(list) => {
-            list.iter().enumerate().map(|(index, child)| (index.to_string(), child)).collect()
-        }
-        _ => return None,
-    };
-    children.into_iter().find_map(|(name, child)| {
-        let mut path = find(child, key)?;
-        path.insert(0, name);
-        Some(path)
-    })
 }

@@ -12,6 +12,7 @@
 
 mod difference;
 mod error;
+mod explain;
 mod layers;
 pub mod presets;
 mod sections;

@@ -7,11 +7,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// How a stretch is written; for messages.
+const EXAMPLES: &str = "\"300 steps\", \"100000 samples\", \"1.5 epochs\", \"5 %\" or \"never\"";
 
 /// A stretch of training in the unit that the user gave.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(into = "String")]
 pub enum Span {
     /// Nothing: the thing that it times is off. Written `"never"`.
     Never,
@@ -67,12 +71,7 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || {
-            format!(
-                "{text:?} is not a stretch of training; write it as \"300 steps\", \"100000 samples\", \
-                 \"1.5 epochs\", \"5 %\" or \"never\""
-            )
-        };
+        let wrong = || format!("{text:?} is not a stretch of training; write it as {EXAMPLES}");
         let text = text.trim();
         if text == "never" {
             return Ok(Self::Never);
@@ -94,11 +93,24 @@ impl FromStr for Span {
     }
 }
 
-impl TryFrom<String> for Span {
-    type Error = String;
+/// By hand, so that a bare number is answered with how a stretch is written.
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
 
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
+        impl Visitor<'_> for Text {
+            type Value = Span;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a number with its unit in quotes, as {EXAMPLES}")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Span, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Text)
     }
 }
 

@@ -82,11 +82,66 @@ fn another_kind_of_optimiser_replaces_the_settings_of_the_first() {
 }
 
 #[test]
-fn a_value_of_the_wrong_type_names_its_section() {
-    let message = refused(&preset("demo").with_set("run.batch_size=many").unwrap());
-    assert!(message.contains("[run]") && message.contains("string \"many\""), "{message}");
-    let message = refused(&preset("demo").with_set("reset.every=300").unwrap());
-    assert!(message.contains("[reset]"), "{message}");
+fn a_value_of_the_wrong_type_names_layer_key_value_and_what_is_expected() {
+    for (set, parts) in [
+        ("run.batch_size=abc", &["run.batch_size = \"abc\"", "expected a whole number from 0"][..]),
+        ("run.batch_size=-5", &["run.batch_size = -5", "expected a whole number from 0"]),
+        ("run.tf32=3", &["run.tf32 = 3", "expected true or false"]),
+        ("reset.every=300", &["reset.every = 300", "\"300 steps\""]),
+        ("reset.every=\"300\"", &["reset.every = \"300\"", "\"300 steps\""]),
+        ("stream.max_bad=5", &["stream.max_bad = 5", "with its unit in quotes"]),
+        ("stream.decoder=fast", &["stream.decoder = \"fast\"", "expected one of \""]),
+        // Within an enum that is told by its kind, and within a list.
+        ("optimizer.weight_decay=much", &["optimizer.weight_decay = \"much\"", "a number"]),
+        ("stream.order.row_groups=x", &["stream.order.row_groups = \"x\"", "whole number"]),
+        ("augment.views.1.flip=often", &["augment.views.1.flip = \"often\"", "a number"]),
+        ("augment.views.0.crop.scale.1=x", &["augment.views.0.crop.scale.1 = \"x\""]),
+    ] {
+        let message = refused(&preset("demo").with_set(set).unwrap());
+        assert!(message.starts_with("--set: "), "{message}");
+        assert!(parts.iter().all(|part| message.contains(part)), "{set}: {message}");
+    }
+    let file = preset("demo").with_text("[run]\nlength = 20", "my.toml").unwrap();
+    let message = refused(&file);
+    assert!(
+        message.starts_with("my.toml: run.length = 20: expected a number with its unit"),
+        "{message}"
+    );
+    let flag = preset("demo").with_flag("--batch-size", "run.batch_size=1").unwrap();
+    assert!(refused(&flag).starts_with("--batch-size: run.batch_size = 1"), "{}", refused(&flag));
+}
+
+#[test]
+fn slips_in_several_sections_are_named_at_once_with_their_file() {
+    let text = "[run]\nbatchsize = 3\n[modle]\ndim = 3\n[eval]\nk = \"many\"";
+    let message = refused(&preset("demo").with_text(text, "my.toml").unwrap());
+    for part in [
+        "3 settings are wrong",
+        "my.toml: unknown setting `run.batchsize`, did you mean `run.batch_size`?",
+        "my.toml: unknown setting `modle`, did you mean `model`?",
+        "my.toml: eval.k = \"many\"",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+}
+
+#[test]
+fn the_width_of_the_window_needs_no_kind() {
+    let text = "[stream.order]\nrow_groups = 8";
+    let config = preset("demo").with_text(text, "my.toml").unwrap().resolve().unwrap();
+    assert_eq!(config.stream.order, smog_pipeline::order::OrderSettings::Window { row_groups: 8 });
+    let config = preset("demo").with_set("stream.order.kind=full").unwrap().resolve().unwrap();
+    assert_eq!(config.stream.order, smog_pipeline::order::OrderSettings::Full);
+}
+
+#[test]
+fn changes_are_all_that_differs_harmless_or_not() {
+    let base = preset("demo").resolve().unwrap();
+    let set = preset("demo").with_set("run.threads=3").unwrap().with_set("run.seed=4").unwrap();
+    let changes = set.resolve().unwrap().changes(&base);
+    let keys: Vec<&str> = changes.iter().map(|change| change.key.as_str()).collect();
+    assert_eq!(keys, ["run.seed", "run.threads"]);
+    assert_eq!((changes[0].is_fixed(), changes[1].is_fixed()), (true, false));
 }
 
 #[test]

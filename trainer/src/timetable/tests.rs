@@ -50,6 +50,21 @@ fn a_memory_smaller_than_the_groups_is_refused_as_set_and_as_worked_out() {
 }
 
 #[test]
+fn a_run_that_is_too_short_for_its_groups_says_so_with_its_own_steps() {
+    let sets = ["run.length=\"2 steps\"", "run.batch_size=8", "reset.every=\"9 steps\""];
+    let message = refused(&[&sets[..], &["schedule.warmup=never"]].concat(), 600);
+    assert!(message.contains("holds 32 features"), "{message}");
+    assert!(
+        message.contains("those of 2 steps, all that the run has, of 8 samples, 2 of each"),
+        "{message}"
+    );
+    assert!(
+        message.contains("train for more steps") && !message.contains("reset.every"),
+        "{message}"
+    );
+}
+
+#[test]
 fn a_warmup_as_long_as_the_run_is_refused() {
     let message = refused(&["schedule.warmup=\"20 steps\"", "run.length=\"20 steps\""], 2000);
     assert!(message.contains("20 steps"), "{message}");

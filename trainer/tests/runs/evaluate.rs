@@ -438,13 +438,13 @@ fn what_cannot_be_evaluated_is_said_in_plain_words() {
         );
         refused(
             &linear,
-            &["--protocol", "swav"],
-            1,
-            "a batch of 256 is larger than the 60 training samples",
+            &["--protocol", "swav", "--batch-size", "256"],
+            2,
+            "--batch-size 256 is larger than the 60 training samples",
         );
         refused(&linear, &["--lr", "0.1"], 2, "quick, which chooses the rate itself");
         refused(&["eval", "finetune"], &["--fraction", "0.1"], 2, "such as 1% or 10%");
-        refused(&["embed"], &["--out", "/no/such/folder/x.parquet"], 1, "/no/such/folder");
+        refused(&["embed"], &["--out", "/no/such/folder/x.parquet"], 2, "/no/such/folder");
         let other = dir.path().join("other.safetensors");
         tensors::write(&other, &[("x".to_owned(), tch::Tensor::from(1i64))]).unwrap();
         let (code, _, err) = on(&other, &linear, &[]);
@@ -469,11 +469,17 @@ fn labels_and_splits_that_are_missing_are_named() {
             call(&[&parts[..], more].concat())
         };
         let (code, _, err) = args("linear", &["--test-split", "missing"]);
-        assert!(code != 0 && err.contains("missing"), "{code} {err}");
+        assert!(code == 2 && err.contains("missing"), "{code} {err}");
         // One split only: a tenth of it is held out, and the output says so.
         let (code, out, err) = args("linear", &["--epochs", "2"]);
         assert!(code == 0 && out.contains("fixed hold-out of one in 10, 20 tested"), "{out}{err}");
         let (code, out, err) = args("finetune", &["--epochs", "1", "--batch-size", "16"]);
         assert!(code == 0 && out.contains("fixed hold-out of one in 10"), "{out}{err}");
+        // Fewer samples than the protocol's batch: all of them are one, and the name says that it is another protocol.
+        let (code, out, err) = args("finetune", &["--epochs", "1", "--fraction", "30%"]);
+        assert!(
+            code == 0 && out.contains("-changed") && !out.contains("batches of 256"),
+            "{out}{err}"
+        );
     });
 }

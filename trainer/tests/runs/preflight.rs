@@ -38,8 +38,35 @@ fn slots_over_the_memory_budget() {
             "augment.views.0.size=256",
             "augment.views.1.size=256",
         ],
-        &["does not fit in its memory budget"],
+        &[
+            "does not fit in its memory budget",
+            "raise stream.memory_budget_mib to ",
+            "run.batch_size",
+        ],
     );
+}
+
+#[test]
+fn all_that_does_not_fit_at_once_with_the_settings_that_would() {
+    assert_refused(
+        &["run.batch_size=64", "model.groups.count=61"],
+        &[
+            "run.batch_size = 64",
+            "model.groups.count = 61",
+            "--set run.batch_size=4 --set model.groups.count=2",
+        ],
+    );
+}
+
+#[test]
+fn a_folder_of_pictures_as_run_folder() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("0001.jpg"), "").unwrap();
+        let message = refused(tiny(&[]), dir.path(), false);
+        assert!(message.contains("0001.jpg is in it"), "{message}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing was added");
+    });
 }
 
 #[test]

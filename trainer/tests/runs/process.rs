@@ -93,6 +93,8 @@ fn the_first_interrupt_saves_and_leaves_with_its_code_and_the_run_can_be_resumed
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(75), "{text}");
         assert!(text.contains("--resume"), "{text}");
+        let again = if name == "-INT" { "Ctrl-C again" } else { "a second signal" };
+        assert!(text.contains("interrupted: finishing step ") && text.contains(again), "{text}");
         assert!(path.join("checkpoints/latest").is_file());
     }
 }
@@ -104,18 +106,96 @@ fn a_second_interrupt_aborts() {
     // The first step is under way when the run has said that it begins, and takes long enough for two signals.
     let sets = [
         "run.batch_size=60",
-        "augment.views.0.size=96",
-        "augment.views.1.size=96",
+        "augment.views.0.size=128",
+        "augment.views.1.size=128",
         "model.encoder.stem=cifar",
     ];
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
     let mut child = command(&path, &sets).spawn().unwrap();
     wait_for(&mut child, &path, "\"event\":\"start\"");
+    // From there to the step is not far.
+    std::thread::sleep(Duration::from_millis(300));
     signal(&child, "-INT");
     // A signal that is still pending swallows a second one.
-    std::thread::sleep(Duration::from_millis(100));
+    std::thread::sleep(Duration::from_millis(200));
     signal(&child, "-INT");
-    assert_eq!(wait(child).status.code(), Some(130));
+    let output = wait(child);
+    assert_eq!(output.status.code(), Some(130));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("finishing step 1, then saving"), "said at once: {text}");
+    assert!(
+        text.contains("aborted: this loses the step under way; there is no checkpoint yet"),
+        "{text}"
+    );
+}
+
+/// As when a connection breaks, with a log that nothing more can be written to.
+#[test]
+fn a_terminal_that_goes_away_saves_the_run_even_where_nothing_can_be_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let long = ["--steps", "100000", "--set", "schedule.warmup=never"];
+    let mut child = command(&path, &long).stderr(full).spawn().unwrap();
+    wait_for(&mut child, &path, "\"event\":\"step\",\"step\":3,");
+    signal(&child, "-HUP");
+    assert_eq!(wait(child).status.code(), Some(75));
+    assert!(path.join("checkpoints/latest").is_file());
+}
+
+#[test]
+fn a_run_under_nohup_outlives_its_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let program = command(&path, &["--steps", "100000", "--set", "schedule.warmup=never"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(program.get_program());
+    shell.args(program.get_args()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = shell.spawn().unwrap();
+    wait_for(&mut child, &path, "\"event\":\"step\",\"step\":3,");
+    signal(&child, "-HUP");
+    let steps = || {
+        let text = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap_or_default();
+        text.matches("\"event\":\"step\"").count()
+    };
+    let before = steps();
+    wait_for(&mut child, &path, &format!("\"event\":\"step\",\"step\":{},", before + 5));
+    signal(&child, "-TERM");
+    assert_eq!(wait(child).status.code(), Some(75));
+}
+
+/// A limit on the size of files stands in for the full disk: the metrics fit, the checkpoint does not.
+#[test]
+fn a_disk_that_is_full_leaves_the_last_good_checkpoint_and_no_half_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let (code, text) = run(&mut command(&path, &["--steps", "2", "--quiet"]));
+    assert_eq!(code, Some(0), "{text}");
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\"", BINARY, "run", "--resume"])
+        .arg(&path)
+        .args(["--steps", "4", "--allow-change", "run.length"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let (code, text) = run(&mut shell);
+    assert_eq!(code, Some(1), "{text}");
+    let said = text.lines().last().unwrap();
+    assert!(
+        said.contains(
+            "the checkpoint of step 4 was not saved; the last good one is that of step 2"
+        ),
+        "{text}"
+    );
+    assert!(said.contains(&format!("run --resume {}", path.display())), "{text}");
+    let left = std::fs::read_dir(path.join("checkpoints")).unwrap().flatten();
+    let mut left: Vec<_> = left.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    left.sort();
+    assert_eq!(left, ["latest", "step-00000002"]);
+    let mut command = Command::new(BINARY);
+    command.args(["run", "--quiet", "--steps", "4", "--allow-change", "run.length", "--resume"]);
+    let (code, text) = run(command.arg(&path).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    assert_eq!(code, Some(0), "with room it goes on: {text}");
 }
 
 #[test]
@@ -124,9 +204,29 @@ fn a_finished_run_leaves_with_zero_and_a_wrong_call_with_two() {
     let path = dir.path().join("run");
     let (code, text) = run(&mut command(&path, &["--steps", "3"]));
     assert_eq!(code, Some(0), "{text}");
-    for part in ["loss", "chance ln K = 2.079", "images/s", "data wait", "groups", "[schedule]"] {
+    let next = format!("; next: smog-trainer eval knn {}", path.display());
+    for part in [
+        "loss",
+        "chance ln K = 2.079",
+        "images/s",
+        "data wait",
+        "groups",
+        "settings: preset demo, but for\n",
+        "  run.batch_size = 8\n",
+        "finished: 3 steps in ",
+        &next,
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    for noise in ["[schedule]", "cannot open shared object", "\u{1b}["] {
+        assert!(!text.contains(noise), "{noise}: {text}");
+    }
+    let mut again = Command::new(BINARY);
+    again.args(["run", "--resume"]).arg(&path).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (code, text) = run(&mut again);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("finished already, with 3 steps"), "{text}");
+    assert!(!text.contains("resuming"), "{text}");
     let (code, text) = run(&mut command(&path, &["--steps", "3"]));
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("already holds a run"), "{text}");
@@ -226,4 +326,73 @@ fn a_trace_has_the_steps_beside_the_stages_and_is_whole_after_an_interrupt() {
     for name in ["read", "fetch", "decode", "augment", "collate", "take", "trainer"] {
         assert!(events.iter().any(|event| event["name"] == name), "{name}");
     }
+}
+
+#[test]
+fn all_settings_are_printed_where_asked_for_and_begin_no_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let output = wait(command(&path, &["--print-config", "--seed", "7"]).spawn().unwrap());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let table: toml::Table = String::from_utf8_lossy(&output.stdout).parse().unwrap();
+    assert_eq!(table["run"]["seed"].as_integer(), Some(7));
+    assert!(table.contains_key("schedule") && table.contains_key("augment"));
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_wrong_call_leaves_with_two_and_spoils_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, photo) = (dir.path().join("run"), dir.path().join("0000.jpg"));
+    let (code, text) = run(&mut command(&path, &["--steps", "2", "--quiet"]));
+    assert_eq!(code, Some(0), "{text}");
+    std::fs::write(&photo, b"\xff\xd8\xff\xe0 a photograph").unwrap();
+    std::fs::write(dir.path().join("photo"), b"\xff\xd8\xff\xe0 a photograph").unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let run_dir = at("run");
+    let calls: &[(&[&str], &str)] = &[
+        (&["run", "--resume"], "--resume needs a run"),
+        (
+            &["run", "--preset", "demo", "--data", "synthetic:60", "--init", "no.pth"],
+            "no such file",
+        ),
+        (
+            &[
+                "run",
+                "--preset",
+                "demo",
+                "--data",
+                "synthetic:600",
+                "--run-dir",
+                &at("new"),
+                "--init",
+                &at("0000.jpg"),
+            ],
+            "is not a safetensors file",
+        ),
+        (&["eval", "knn", &run_dir, "--k", "0"], "--k"),
+        (
+            &["eval", "finetune", &run_dir, "--batch-size", "500"],
+            "larger than the 60 training samples",
+        ),
+        (&["export", &run_dir, "--out", &at("encoder.onnx")], "ends in .safetensors"),
+        (&["export", &run_dir, "--out", &at("0000.jpg")], "ends in .safetensors"),
+        (&["export", &run_dir, "--out", &at("photo")], "is there already"),
+        (&["export", &run_dir, "--out", &at("no/encoder.safetensors")], "is not there"),
+        (&["embed", &run_dir, "--out", &at("features.csv")], "ends in .parquet"),
+        (&["embed", &at("0000.jpg")], "is not a safetensors file"),
+        (&["eval", "groups", &run_dir, "--out", &at("g.jpg")], "ends in .png"),
+    ];
+    for (args, part) in calls {
+        let mut command = Command::new(BINARY);
+        command.args(*args).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (code, text) = run(command.current_dir(dir.path()));
+        assert_eq!(code, Some(2), "{args:?}: {text}");
+        assert!(text.contains(part), "{args:?}: {text}");
+    }
+    assert_eq!(std::fs::read(&photo).unwrap(), b"\xff\xd8\xff\xe0 a photograph");
+    let mut files: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    files.sort();
+    assert_eq!(files, ["0000.jpg", "photo", "run"]);
 }

@@ -141,14 +141,19 @@ fn clipped_bf16_runs_resume_to_the_last_bit_too() {
 }
 
 #[test]
-fn another_width_or_group_count_is_refused_by_shape_even_where_the_change_was_allowed() {
+fn what_a_run_has_for_good_is_refused_even_where_the_change_was_allowed() {
     within(120, || {
         let dir = tempfile::tempdir().unwrap();
         let run = dir.path().join("run");
         train(tiny(&[]), &run, false, Some(2));
-        for (key, value, tensor) in
-            [("model.groups.count", 9, "groups"), ("model.encoder.width", 16, "conv1.weight")]
-        {
+        for (key, value) in [
+            ("model.groups.count", "9"),
+            ("model.encoder.width", "16"),
+            ("run.batch_size", "4"),
+            ("run.seed", "5"),
+            ("augment.views.0.flip", "0.25"),
+            ("stream.order.row_groups", "3"),
+        ] {
             let options = smog_trainer::session::RunOptions {
                 run_dir: run.clone(),
                 resume: true,
@@ -157,16 +162,37 @@ fn another_width_or_group_count_is_refused_by_shape_even_where_the_change_was_al
                 ..Default::default()
             };
             let config = tiny(&[&format!("{key}={value}")]);
-            let result = smog_trainer::session::Session::open(
-                config,
-                &crate::support::data(),
-                None,
-                options,
-            );
+            let data = crate::support::data();
+            let result = smog_trainer::session::Session::open(config, &data, None, options);
             let Err(error) = result else { panic!("{key} was not refused") };
+            assert!(error.is_usage(), "{key}");
             let message = error.to_string();
-            assert!(message.contains(tensor) && message.contains("saved with shape"), "{message}");
+            assert!(message.contains("cannot change within a run"), "{message}");
+            assert!(message.contains(key) && message.contains("--init"), "{message}");
+            assert!(
+                !message.contains("--allow-change"),
+                "what cannot work is not offered: {message}"
+            );
         }
+        train(tiny(&[]), &run, true, Some(1));
+    });
+}
+
+#[test]
+fn a_run_whose_checkpoints_are_all_damaged_is_refused_and_keeps_them() {
+    within(120, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        train(tiny(&["run.checkpoint_every=\"1 steps\""]), &run, false, Some(2));
+        let checkpoints = run.join("checkpoints");
+        for step in [1, 2] {
+            let model = checkpoints.join(format!("step-{step:08}/model.safetensors"));
+            let bytes = std::fs::read(&model).unwrap();
+            std::fs::write(&model, &bytes[..bytes.len() / 2]).unwrap();
+        }
+        let message = refused(tiny(&[]), &run, true);
+        assert!(message.contains("can be read (step 1, 2)"), "{message}");
+        assert!(checkpoints.join("step-00000001").is_dir(), "nothing was deleted");
     });
 }
 
@@ -190,8 +216,11 @@ fn settings_that_differ_from_the_checkpoint_are_refused_with_both_values() {
         let run = dir.path().join("run");
         train(tiny(&[]), &run, false, Some(2));
         let message =
-            refused(tiny(&["model.groups.count=9", "schedule.lr_per_256=0.5"]), &run, true);
-        assert!(message.contains("model.groups.count: 8 in the checkpoint, 9 now"), "{message}");
+            refused(tiny(&["model.groups.beta=0.9", "schedule.lr_per_256=0.5"]), &run, true);
+        assert!(
+            message.contains("model.groups.beta: 0.99 in the checkpoint, 0.9 now"),
+            "{message}"
+        );
         assert!(
             message.contains("schedule.lr_per_256: 0.24 in the checkpoint, 0.5 now"),
             "{message}"
@@ -227,7 +256,32 @@ fn a_change_that_was_allowed_is_taken_over_and_written_down() {
 }
 
 #[test]
-fn the_stream_refuses_another_data_set() {
+fn a_finished_run_goes_on_when_it_is_made_longer_and_its_memory_grows_with_it() {
+    within(120, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        // The memory holds what one interval shows, and a run of two steps is shorter than that.
+        let of = |length: &str| tiny(&["reset.memory=0", length, "schedule.warmup=never"]);
+        assert_eq!(train(of("run.length=2 steps"), &run, false, None), Outcome::Finished);
+        assert_eq!(train(of("run.length=2 steps"), &run, true, None), Outcome::Finished);
+        assert_eq!(losses(&run).len(), 2, "nothing was left to do");
+        let options = smog_trainer::session::RunOptions {
+            run_dir: run.clone(),
+            resume: true,
+            allow_change: vec!["run.length".to_owned()],
+            quiet: true,
+            ..Default::default()
+        };
+        let longer = of("run.length=8 steps");
+        let data = crate::support::data();
+        let session = smog_trainer::session::Session::open(longer, &data, None, options).unwrap();
+        assert_eq!(session.train(&Default::default()).unwrap(), Outcome::Finished);
+        assert_eq!(newest(&run).state.step, 8);
+    });
+}
+
+#[test]
+fn another_data_set_is_refused() {
     within(120, || {
         let dir = tempfile::tempdir().unwrap();
         let run = dir.path().join("run");
@@ -241,6 +295,7 @@ fn the_stream_refuses_another_data_set() {
         let other = smog_trainer::data::DataSet::Synthetic { count: 61, side: 32 };
         let error =
             smog_trainer::session::Session::open(tiny(&[]), &other, None, options).err().unwrap();
-        assert!(error.to_string().contains("belongs to another stream"), "{error}");
+        assert!(error.is_usage(), "{error}");
+        assert!(error.to_string().contains("the data are not those of the checkpoint"), "{error}");
     });
 }

@@ -76,7 +76,7 @@ pub(super) fn run(args: &FinetuneArgs) -> Result<ExitCode> {
         format!("{} ({:.4} % of the labels, {num_chosen})", splits.name, 100.0 * fraction);
     let mut protocol = Protocol::swav_finetune(subset.share);
     let rates = Rates { encoder: args.encoder_lr, head: args.lr };
-    args.options.apply(&mut protocol, rates)?;
+    args.options.apply(&mut protocol, rates, splits.train.num_samples())?;
     let (branch, step) = (trained.about.branch.clone(), trained.about.step);
     let name = splits.name.clone();
     let job = Job::new(protocol.clone(), trained, splits, "finetune")?;

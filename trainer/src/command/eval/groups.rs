@@ -6,6 +6,7 @@ use anyhow::Result;
 use smog_trainer::error::TrainError;
 use smog_trainer::eval::{EvalStream, GroupPictures, draw_groups};
 use smog_trainer::images::Normalizer;
+use smog_trainer::outfile::OutFile;
 use smog_trainer::progress::EvalProgress;
 use smog_trainer::trained::branch_name;
 
@@ -34,6 +35,7 @@ pub(super) struct GroupsArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &GroupsArgs) -> Result<()> {
+    OutFile::Png.check(&args.out).map_err(TrainError::from)?;
     let wanted = args.subject.wanted();
     let (config, model, step) = wanted.model()?;
     let (data, _) = args.subject.data(&config)?;

@@ -36,7 +36,7 @@ pub(super) struct KnnArgs {
     #[arg(long, value_name = "SPLIT")]
     test_split: Option<String>,
     /// Neighbours that vote; several with commas [default: eval.k]
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     k: Vec<u32>,
     /// Temperature of the vote [default: eval.temperature]
     #[arg(long)]

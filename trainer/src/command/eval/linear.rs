@@ -86,7 +86,8 @@ pub(super) fn run(args: &LinearArgs) -> Result<ExitCode> {
     let trained = args.subject.wanted().load()?;
     let (data, path) = args.subject.data(&trained.config)?;
     let splits = args.options.splits(&data, &trained.config)?;
-    args.options.apply(&mut protocol, Rates { head: args.lr, ..Rates::default() })?;
+    let rates = Rates { head: args.lr, ..Rates::default() };
+    args.options.apply(&mut protocol, rates, splits.train.num_samples())?;
     let about = About {
         kind: "linear",
         branch: trained.about.branch.clone(),

@@ -60,6 +60,9 @@ pub(crate) struct Subject {
     /// auto, cpu, cuda or cuda:N [default: as the run]
     #[arg(long)]
     device: Option<String>,
+    /// Cores to use; 0 takes all [default: as the run]
+    #[arg(long)]
+    threads: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -97,6 +100,7 @@ impl Subject {
             step: self.checkpoint,
             branch: self.branch.into(),
             device: self.device.clone(),
+            threads: self.threads,
         }
     }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 use smog_trainer::data::DataSet;
+use smog_trainer::error::TrainError;
 use smog_trainer::eval::splits::Splits;
 use smog_trainer::eval::supervised::{Ended, Job, Protocol, Report, Score, TrainingFigures};
 use smog_trainer::settings::RunConfig;
@@ -25,7 +26,7 @@ pub(super) struct Options {
     /// Passes over the training samples [default: the protocol's]
     #[arg(long)]
     pub(super) epochs: Option<u32>,
-    /// Samples per step; learning rates follow it in a straight line [default: 256]
+    /// Samples per step; learning rates follow it in a straight line [default: 256, or all samples where there are fewer]
     #[arg(long, value_name = "N")]
     pub(super) batch_size: Option<u32>,
     /// Seed of order, augmentation, first weights and subsets
@@ -51,10 +52,24 @@ impl Options {
     }
 
     /// The protocol with what was asked for; its name then says that it is not the published one.
-    pub(super) fn apply(&self, protocol: &mut Protocol, rates: Rates) -> Result<()> {
+    pub(super) fn apply(
+        &self,
+        protocol: &mut Protocol,
+        rates: Rates,
+        num_train: u64,
+    ) -> Result<()> {
         let published = protocol.clone();
         protocol.set_epochs(self.epochs.unwrap_or(protocol.epochs));
-        protocol.batch_size = self.batch_size.unwrap_or(protocol.batch_size);
+        if let Some(batch_size) = self.batch_size.filter(|&size| u64::from(size) > num_train) {
+            return Err(TrainError::Call(format!(
+                "--batch-size {batch_size} is larger than the {num_train} training samples"
+            ))
+            .into());
+        }
+        // Without a word of the user the batch fits a small set; the name says that it is not the published one.
+        let most = u32::try_from(num_train).unwrap_or(u32::MAX);
+        let is_cut = self.batch_size.is_none() && most < protocol.batch_size;
+        protocol.batch_size = self.batch_size.unwrap_or(protocol.batch_size.min(most));
         protocol.seed = self.seed;
         ensure!(
             protocol.epochs > 0 && protocol.batch_size > 1,
@@ -71,7 +86,7 @@ impl Options {
         let decisive = |protocol: &Protocol| {
             (protocol.epochs, protocol.encoder_lr_per_256, protocol.head_lr_per_256)
         };
-        if decisive(protocol) != decisive(&published) {
+        if decisive(protocol) != decisive(&published) || is_cut {
             protocol.name.push_str("-changed");
         }
         Ok(())
