@@ -7,6 +7,7 @@ import json
 import math
 import os
 import statistics
+import sys
 from pathlib import Path
 
 PASSED, FAILED, SKIPPED, MEASURED = "passed", "FAILED", "skipped", "measured"
@@ -148,7 +149,14 @@ class Journal:
     def write(self, complete: bool) -> None:
         rows = [dataclasses.asdict(row) for row in self.rows]
         figures = {"complete": complete, "facts": self.facts, "sizes": self.sizes, "seconds": self.seconds, "rows": rows}
-        # Replaced as a whole: who ends this while it writes leaves the file before.
+        # Replaced as a whole: who ends this while it writes leaves the file before. Where the disk refuses, the table is
+        # still printed.
         beside = self.path.with_name(f"{self.path.name}.tmp")
-        beside.write_text(json.dumps(finite(figures), indent=2, allow_nan=False) + "\n")
-        os.replace(beside, self.path)
+        try:
+            beside.write_text(json.dumps(finite(figures), indent=2, allow_nan=False) + "\n")
+            os.replace(beside, self.path)
+        except OSError as error:
+            if not self.rows:
+                raise
+            if complete or len(self.rows) == 1:
+                print(f"gpu-check: {self.path} is not written: {error}", file=sys.stderr, flush=True)

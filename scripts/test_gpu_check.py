@@ -120,6 +120,21 @@ class Lines(unittest.TestCase):
         self.assertEqual((found["complete"], found["rows"][1]["value"]), (True, None))
         self.assertEqual(os.listdir(self.folder.name), ["out.json"])
 
+    def test_a_disk_that_refuses_costs_the_file_and_no_row(self):
+        journal = report.Journal(self.path, {}, {})
+        self.path.unlink()
+        os.rmdir(self.folder.name)
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            for name in "abc":
+                journal.add(Row(name, PASSED, 1.0))
+            journal.end()
+        os.mkdir(self.folder.name)
+        self.assertEqual([row.name for row in journal.rows], ["a", "b", "c"])
+        self.assertEqual(said.getvalue().count("is not written"), 2, "at the first row and at the end")
+        with self.assertRaises(OSError):
+            report.Journal(Path("/no/such/folder/out.json"), {}, {})
+
     def test_findings_of_a_part_that_was_done_survive_one_that_was_cut_short(self):
         part = {"checks": [{"name": "kernels", "value": 0.0, "unit": "", "target": "0", "passed": True},
                            {"name": "engines", "value": None, "unit": "", "target": "", "passed": False, "note": "no nvJPEG"}]}  # fmt: skip

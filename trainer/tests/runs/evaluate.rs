@@ -443,6 +443,10 @@ fn what_cannot_be_evaluated_is_said_in_plain_words() {
             "--batch-size 256 is larger than the 60 training samples",
         );
         refused(&linear, &["--lr", "0.1"], 2, "quick, which chooses the rate itself");
+        refused(&linear, &["--stop-after", "3"], 2, "quick, which keeps no checkpoint");
+        refused(&linear, &["--epochs", "0"], 2, "--epochs 0: expected at least 1");
+        refused(&linear, &["--batch-size", "0"], 2, "--batch-size 0: expected at least 2");
+        refused(&["eval", "finetune"], &["--batch-size", "1"], 2, "expected at least 2");
         refused(&["eval", "finetune"], &["--fraction", "0.1"], 2, "such as 1% or 10%");
         refused(&["embed"], &["--out", "/no/such/folder/x.parquet"], 2, "/no/such/folder");
         let other = dir.path().join("other.safetensors");

@@ -111,8 +111,11 @@ pub(super) fn run(args: &ClustersArgs) -> Result<()> {
         agreement: &agreement,
         largest: &largest,
     };
-    let name =
-        named(&format!("clusters-{step:08}-{split}"), &[branch, &config.digest(), source.digest()]);
+    let cut = format!("{} {}", config.eval_size(), config.eval_resize());
+    let name = named(
+        &format!("clusters-{step:08}-{split}"),
+        &[branch, &cut, &config.digest(), source.digest()],
+    );
     write(&wanted.results(), &name, &report)?;
     stream.forget_parts();
     Ok(())

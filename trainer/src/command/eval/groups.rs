@@ -69,7 +69,7 @@ pub(super) fn run(args: &GroupsArgs) -> Result<()> {
         report.num_samples,
         branch_name(wanted.branch),
     );
-    let decisive =
-        [branch_name(wanted.branch), &config.digest(), source.digest(), &args.samples.to_string()];
+    let cut = format!("{} {} {}", args.samples, config.eval_size(), config.eval_resize());
+    let decisive = [branch_name(wanted.branch), &config.digest(), source.digest(), &cut];
     write(&wanted.results(), &named(&format!("groups-{step:08}"), &decisive), &report)
 }

@@ -12,7 +12,7 @@ use smog_trainer::images::Normalizer;
 use smog_trainer::progress::EvalProgress;
 use smog_trainer::signals::StopRequest;
 
-use super::supervised::{About, Options, Rates, evaluate, table};
+use super::supervised::{About, Options, Rates, evaluate, table, wrong};
 use super::{Subject, named, write};
 
 #[derive(clap::Args)]
@@ -74,8 +74,8 @@ struct QuickReport<'a> {
 pub(super) fn run(args: &LinearArgs) -> Result<ExitCode> {
     let stop = StopRequest::on_signals().context("cannot handle signals")?;
     if args.protocol == Choice::Quick && args.lr.is_some() {
-        let text = "--lr is for another --protocol than quick, which chooses the rate itself\n";
-        clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, text).exit();
+        let text = "--lr is for another --protocol than quick, which chooses the rate itself";
+        return Err(wrong(text.to_owned()));
     }
     let mut protocol = match args.protocol {
         Choice::Quick => return run_quick(args, &stop),
@@ -101,6 +101,11 @@ pub(super) fn run(args: &LinearArgs) -> Result<ExitCode> {
 }
 
 fn run_quick(args: &LinearArgs, stop: &StopRequest) -> Result<ExitCode> {
+    args.options.check()?;
+    if args.options.stop_after.is_some() {
+        let text = "--stop-after is for another --protocol than quick, which keeps no checkpoint";
+        return Err(wrong(text.to_owned()));
+    }
     let trained = args.subject.wanted().load()?;
     let (data, path) = args.subject.data(&trained.config)?;
     let splits = args.options.splits(&data, &trained.config)?;
@@ -151,7 +156,12 @@ fn run_quick(args: &LinearArgs, stop: &StopRequest) -> Result<ExitCode> {
     };
     let name = named(
         &format!("linear-{step:08}-quick"),
-        &[&trained.identity, splits.train.digest(), splits.test.digest(), &format!("{settings:?}")],
+        &[
+            &trained.identity,
+            splits.train.digest(),
+            splits.test.digest(),
+            &format!("{settings:?} {} {}", trained.about.size, trained.about.resize),
+        ],
     );
     write(&trained.results, &name, &report)?;
     stream.forget_parts();

@@ -26,7 +26,8 @@ pub(super) struct Options {
     /// Passes over the training samples [default: the protocol's]
     #[arg(long)]
     pub(super) epochs: Option<u32>,
-    /// Samples per step; learning rates follow it in a straight line [default: 256, or all samples where there are fewer]
+    /// Samples per step; learning rates follow it in a straight line [default: the protocol's, or all samples where there
+    /// are fewer]
     #[arg(long, value_name = "N")]
     pub(super) batch_size: Option<u32>,
     /// Seed of order, augmentation, first weights and subsets
@@ -34,7 +35,7 @@ pub(super) struct Options {
     pub(super) seed: u64,
     /// Save and leave after so many steps, with code 75, as if interrupted
     #[arg(long, value_name = "STEPS")]
-    stop_after: Option<u64>,
+    pub(super) stop_after: Option<u64>,
 }
 
 /// Learning rates that were asked for, for the batch as it is.
@@ -51,6 +52,17 @@ impl Options {
         Splits::new(&labelled(data, config, train, test)?)
     }
 
+    /// Refuses numbers that no training can be done with.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.epochs == Some(0) {
+            return Err(wrong("--epochs 0: expected at least 1".to_owned()));
+        }
+        match self.batch_size {
+            Some(size @ 0..2) => Err(wrong(format!("--batch-size {size}: expected at least 2"))),
+            _ => Ok(()),
+        }
+    }
+
     /// The protocol with what was asked for; its name then says that it is not the published one.
     pub(super) fn apply(
         &self,
@@ -59,28 +71,27 @@ impl Options {
         num_train: u64,
     ) -> Result<()> {
         let published = protocol.clone();
+        self.check()?;
         protocol.set_epochs(self.epochs.unwrap_or(protocol.epochs));
         if let Some(batch_size) = self.batch_size.filter(|&size| u64::from(size) > num_train) {
-            return Err(TrainError::Call(format!(
+            return Err(wrong(format!(
                 "--batch-size {batch_size} is larger than the {num_train} training samples"
-            ))
-            .into());
+            )));
         }
         // Without a word of the user the batch fits a small set; the name says that it is not the published one.
         let most = u32::try_from(num_train).unwrap_or(u32::MAX);
         let is_cut = self.batch_size.is_none() && most < protocol.batch_size;
         protocol.batch_size = self.batch_size.unwrap_or(protocol.batch_size.min(most));
         protocol.seed = self.seed;
-        ensure!(
-            protocol.epochs > 0 && protocol.batch_size > 1,
-            "epochs and batch size are too small"
-        );
+        ensure!(protocol.batch_size > 1, "a single training sample is too few for a batch");
         for (lr, to) in [
             (rates.encoder, &mut protocol.encoder_lr_per_256),
             (rates.head, &mut protocol.head_lr_per_256),
         ] {
             let Some(lr) = lr else { continue };
-            ensure!(lr.is_finite() && lr >= 0.0, "a learning rate is a number from 0, got {lr}");
+            if !(lr.is_finite() && lr >= 0.0) {
+                return Err(wrong(format!("a learning rate is a number from 0, got {lr}")));
+            }
             *to = lr * 256.0 / f64::from(protocol.batch_size);
         }
         let decisive = |protocol: &Protocol| {
@@ -91,6 +102,11 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// A call that cannot be followed.
+pub(super) fn wrong(text: String) -> anyhow::Error {
+    TrainError::Call(text).into()
 }
 
 #[derive(Serialize)]
@@ -149,7 +165,7 @@ pub(super) fn evaluate(
                 tell(&text);
             }
             let trained = job.dir().file_name().unwrap_or_default().to_string_lossy();
-            let name = named(&trained, &[job.test_digest()]);
+            let name = named(&trained, &[&job.tested_with()]);
             let parent = job.dir().parent().unwrap_or(Path::new("."));
             let written = Written {
                 kind: about.kind,

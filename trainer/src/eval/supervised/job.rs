@@ -135,9 +135,10 @@ impl Job {
         &self.dir
     }
 
-    /// Digest of what it is tested with.
-    pub fn test_digest(&self) -> &str {
-        self.splits.test.digest()
+    /// What it is tested with: the samples, and how they are cut.
+    pub fn tested_with(&self) -> String {
+        let about = &self.trained.about;
+        format!("{} {} {}", self.splits.test.digest(), about.size, about.resize)
     }
 
     /// Trains from where it was left and tests.

@@ -125,11 +125,16 @@ impl Protocol {
     /// Another number of epochs: warm-up and steps of the rate keep their share of the training.
     pub fn set_epochs(&mut self, epochs: u32) {
         let of = u64::from(self.epochs);
-        let moved = |at: u32| (u64::from(at) * u64::from(epochs) / of) as u32;
+        let moved = |at: u32| u64::from(at) * u64::from(epochs);
         match &mut self.decay {
             Decay::Cosine => {}
-            Decay::StepCosine { warmup_epochs } => *warmup_epochs = moved(*warmup_epochs),
-            Decay::Steps { at, .. } => at.iter_mut().for_each(|at| *at = moved(*at)),
+            Decay::StepCosine { warmup_epochs } => {
+                *warmup_epochs = (moved(*warmup_epochs) / of) as u32;
+            }
+            // Not before their time: a training of one epoch has the whole rate.
+            Decay::Steps { at, .. } => {
+                at.iter_mut().for_each(|at| *at = moved(*at).div_ceil(of) as u32);
+            }
         }
         self.epochs = epochs;
     }
@@ -210,6 +215,18 @@ mod tests {
         assert_eq!(tuned.rates(), (0.005, 1.25));
         let rates = [0, 11, 12, 15, 16, 19].map(|epoch| tuned.rate(7 * epoch + 6, 7));
         assert_eq!(rates, [1.0, 1.0, 0.2, 0.2, 0.2f64.powi(2), 0.2f64.powi(2)]);
+        for (epochs, expected) in [
+            (1, vec![1.0]),
+            (2, vec![1.0; 2]),
+            (3, vec![1.0, 1.0, 0.2]),
+            (5, vec![1.0, 1.0, 1.0, 0.2, 0.04]),
+        ] {
+            let mut shorter = tuned.clone();
+            shorter.set_epochs(epochs);
+            for (epoch, expected) in (0..).zip(expected) {
+                assert!((shorter.rate(7 * epoch, 7) - expected).abs() < 1e-12, "{epochs} {epoch}");
+            }
+        }
         let mut longer = tuned;
         longer.set_epochs(60);
         let rates = [35, 36, 47, 48, 59].map(|epoch| longer.rate(7 * epoch, 7));
