@@ -1,6 +1,8 @@
 //! From what the user names as data to a source: anything that `smog_pipeline::source::find` finds, a folder of
 //! images that is sharded once into a cache, or generated images.
 
+mod cache;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,7 +62,7 @@ pub enum DataError {
         shards: PathBuf,
         /// The split that differs.
         split: String,
-        /// How, as a clause that begins with `made of`.
+        /// How, as a clause that begins with `made`.
         difference: String,
     },
     /// Shards that a run used are not in the cache any more.
@@ -140,7 +142,7 @@ impl DataSet {
         let given = absolute(given);
         match find_with(&given, remote) {
             Ok(Found::Folder(dir)) => Self::sharded(&dir, environment::cache_dir(), progress),
-            Err(OpenError::Missing { path }) if is_cached(&path) => {
+            Err(OpenError::Missing { path }) if cache::holds(&path) => {
                 Err(DataError::CacheGone { path })
             }
             found => Ok(Self::Found(found?)),
@@ -160,44 +162,44 @@ impl DataSet {
         let num_images = listing.num_images();
         let images = format!("{} holds {num_images} images", dir.display());
         if let Some(beside) = default_out(dir).ok().filter(|beside| shards(beside).is_some()) {
-            // Made by a person, who may have meant them to stay as they are: neither replaced nor used in silence.
-            if let Comparison::Other { split, difference } =
-                compare(&listing, &beside).map_err(failed)?
-            {
-                let path = dir.to_owned();
-                return Err(DataError::Stale { path, shards: beside, split, difference });
+            let lacking = match compare(&listing, &beside).map_err(failed)? {
+                // Made by a person, who may have meant them to stay as they are: neither replaced nor used in silence.
+                Comparison::Other { split, difference } => {
+                    let path = dir.to_owned();
+                    return Err(DataError::Stale { path, shards: beside, split, difference });
+                }
+                Comparison::Missing(lacking) => lacking,
+                Comparison::Same => Vec::new(),
+            };
+            let at = beside.display();
+            let splits: Vec<String> = lacking.iter().map(|split| format!("`{split}`")).collect();
+            let splits = splits.join(", ");
+            if lacking.len() < listing.splits.len() {
+                // Only a part of the source in shards is a choice.
+                progress.note(&match lacking.len() {
+                    0 => format!("{images}; using the shards in {at}"),
+                    1 => format!("{images}; using the shards in {at}, without split {splits}, which is not in them"),
+                    _ => format!("{images}; using the shards in {at}, without splits {splits}, which are not in them"),
+                });
+                return Ok(Self::Found(find(&beside)?));
             }
-            progress.note(&format!("{images}; using the shards in {}", beside.display()));
-            return Ok(Self::Found(find(&beside)?));
+            progress.note(&format!(
+                "the shards in {at} hold none of the splits {splits} of {}",
+                dir.display()
+            ));
         }
         let cache = cache.ok_or_else(|| DataError::NoCache { path: dir.to_owned() })?;
-        let cached = cached_shards(dir, &cache);
-        let mut out = cached.clone();
-        if shards(&cached).is_some()
-            && let Comparison::Other { difference, .. } =
-                compare(&listing, &cached).map_err(failed)?
-        {
-            // Kept, as a run that began with them can go on with nothing else.
-            progress.note(&format!(
-                "the shards in {} were {difference}; they are kept for runs that began with them, delete them when \
-                 there is none",
-                cached.display()
-            ));
-            let mut name = cached.into_os_string();
-            name.push(format!("-{}", &listing.digest()[..8]));
-            out = name.into();
-        }
-        let is_done =
-            shards(&out).is_some() && compare(&listing, &out).map_err(failed)? == Comparison::Same;
-        if is_done {
-            let out = out.display();
+        let options = ShardOptions::default();
+        let place = cache::place(dir, &cache, &listing, &options, progress)
+            .map_err(|source| DataError::Shard { path: dir.to_owned(), source })?;
+        let out = place.dir.display();
+        if place.is_done {
             progress.note(&format!("{images}; using the shards made of them earlier in {out}"));
         } else {
-            progress.note(&format!("{images}; sharding them once into {}", out.display()));
-            shard_listed(dir, &listing, &out, &ShardOptions::default(), progress)
-                .map_err(failed)?;
+            progress.note(&format!("{images}; sharding them once into {out}"));
+            shard_listed(dir, &listing, &place.dir, &options, progress).map_err(failed)?;
         }
-        Ok(Self::Found(find(&out)?))
+        Ok(Self::Found(find(&place.dir)?))
     }
 
     /// How `given`, which led here, is written in stored settings: absolute, so that a run can be resumed from
@@ -272,18 +274,6 @@ fn absolute(given: &Path) -> PathBuf {
 /// The finished shards in `dir`, if there are any.
 fn shards(dir: &Path) -> Option<Found> {
     find(dir).ok().filter(|found| matches!(found, Found::Shards(_)))
-}
-
-/// Whether shards that we make would lie there.
-fn is_cached(path: &Path) -> bool {
-    environment::cache_dir().is_some_and(|cache| path.starts_with(cache.join("shards")))
-}
-
-/// Where the shards of the images in `dir` are cached: named after the folder and the digest of its path.
-fn cached_shards(dir: &Path, cache: &Path) -> PathBuf {
-    let digest = blake3::hash(dir.as_os_str().as_encoded_bytes()).to_hex();
-    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    cache.join("shards").join(format!("{name}-{}", &digest[..12]))
 }
 
 #[cfg(test)]

@@ -9,10 +9,11 @@ use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::path::Path;
 
 use super::error::ShardError;
-use super::finish::read_refused;
-use super::folder::{PLAN_FILE, read_plan};
+use super::finish::{CREATED_BY, read_refused};
+use super::folder::{PLAN_FILE, SplitFolder, read_plan};
 use super::listing::{Listing, SplitListing};
-use super::plan::Plan;
+use super::options::ShardOptions;
+use super::plan::{Layout, Plan, class_difference};
 use crate::manifest::{Manifest, list_splits};
 use crate::sample::RowGroupId;
 use crate::source::{OpenError, ParquetSource, Source as _};
@@ -24,11 +25,11 @@ pub enum Comparison {
     Same,
     /// So are those that are there, but these are not.
     Missing(Vec<String>),
-    /// A split was made of other images.
+    /// A split was made of other images or with other classes.
     Other {
         /// The split.
         split: String,
-        /// How they differ, as a clause that begins with `made of`.
+        /// How they differ, as a clause that begins with `made`.
         difference: String,
     },
 }
@@ -65,7 +66,9 @@ fn difference(listing: &SplitListing, finished: &Path) -> Result<Option<String>,
     let plan = read_plan(finished);
     if let Some(plan) = &plan {
         if plan.source_digest == listing.digest {
-            return Ok(None);
+            // Without classes they may have been made before labels were known: the images are the same.
+            let both = !plan.classes.is_empty() && !listing.classes.is_empty();
+            return Ok(both.then(|| class_difference(&plan.classes, &listing.classes)).flatten());
         }
         // A file of labels is part of the digest, and only `smog-tools shard` was told of it.
         if plan.classes.is_empty() == listing.classes.is_empty() {
@@ -76,6 +79,32 @@ fn difference(listing: &SplitListing, finished: &Path) -> Result<Option<String>,
     let then = manifest.num_samples + manifest.num_refused;
     let now = (listing.len() + listing.refused.len()) as u64;
     Ok((then != now).then(|| format!("made of other images ({then} files, now {now})")))
+}
+
+/// Why [`shard_listed`](super::shard_listed) would not add the splits that `out` lacks to those that are there, as a
+/// sentence about one of them; `None` where it would.
+///
+/// # Errors
+/// If what is there cannot be read.
+pub fn obstacle(
+    listing: &Listing,
+    out: &Path,
+    options: &ShardOptions,
+) -> Result<Option<String>, ShardError> {
+    for split in &listing.splits {
+        let plan = Plan::new(split, &Layout::new(split, options), options, CREATED_BY);
+        match SplitFolder::new(out, &split.split).is_finished(&plan, Some(split), false) {
+            Ok(_) => {}
+            Err(ShardError::Exists { dir, difference }) => {
+                return Ok(Some(format!("{} {difference}", dir.display())));
+            }
+            Err(ShardError::Foreign { dir }) => {
+                return Ok(Some(format!("{} is no data set of this program", dir.display())));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// How the shards in `finished`, made by `plan`, differ from what `listing` holds: `made of other images (...)`.

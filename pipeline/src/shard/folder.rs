@@ -216,7 +216,7 @@ impl SplitFolder {
         let difference = match self.finished_plan()? {
             None => return Ok(false),
             Some(Some(finished)) => match listing {
-                Some(listing) if !overwrite && !finished.has_images_of(plan) => {
+                Some(listing) if !overwrite && finished.source_digest != plan.source_digest => {
                     Some(format!("was {}", compare::others(listing, &self.finished, &finished)))
                 }
                 _ => finished.difference(plan),

@@ -150,12 +150,15 @@ impl Listing {
         self.splits.iter().map(|split| (split.files.len() + split.refused.len()) as u64).sum()
     }
 
-    /// Of all splits: another one where an image was added, removed, renamed or changed.
+    /// Of all splits: another one where an image was added, removed, renamed or changed, or the classes are others.
     pub fn digest(&self) -> String {
         let mut digest = blake3::Hasher::new();
         for split in &self.splits {
             digest.update(split.split.as_bytes()).update(b"\n");
             digest.update(split.digest.as_bytes()).update(b"\n");
+            for class in &split.classes {
+                digest.update(&(class.len() as u64).to_le_bytes()).update(class.as_bytes());
+            }
         }
         digest.finalize().to_hex().to_string()
     }

@@ -1,5 +1,6 @@
 //! Which image goes into which shard: decided from the listing alone, before any image is read.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,24 @@ fn cut(sizes: impl Iterator<Item = u64> + Clone, shard_bytes: u64) -> Vec<Range<
     shards
 }
 
+/// How the classes that `then` were differ from those that are `now`: `made with other classes (...)`. Another split
+/// of the source can change them where no image of this one did.
+pub(super) fn class_difference(then: &[String], now: &[String]) -> Option<String> {
+    if then == now {
+        return None;
+    }
+    let first_of = |some: &[String], others: &[String]| {
+        let others: HashSet<&String> = others.iter().collect();
+        some.iter().find(|class| !others.contains(class)).cloned()
+    };
+    let example = match (first_of(now, then), first_of(then, now)) {
+        (Some(class), _) => format!("`{class}` is new"),
+        (None, Some(class)) => format!("`{class}` is gone"),
+        (None, None) => "the same in another order".to_owned(),
+    };
+    Some(format!("made with other classes ({}, now {}; {example})", then.len(), now.len()))
+}
+
 impl Plan {
     /// The plan for a split.
     pub(super) fn new(
@@ -119,21 +138,19 @@ impl Plan {
         }
     }
 
-    /// Whether both are for the same images, of the same classes.
-    pub(super) fn has_images_of(&self, other: &Self) -> bool {
-        self.source_digest == other.source_digest && self.classes == other.classes
-    }
-
     /// How another plan differs, in words for a person; `None` where they are equal.
     pub(super) fn difference(&self, other: &Self) -> Option<String> {
         if self == other {
             return None;
         }
-        if !self.has_images_of(other) {
+        if self.source_digest != other.source_digest {
             return Some(format!(
                 "was made of other images ({} files, now {}; or files were changed since)",
                 self.num_files, other.num_files
             ));
+        }
+        if let Some(classes) = class_difference(&self.classes, &other.classes) {
+            return Some(format!("was {classes}"));
         }
         if self.created_by != other.created_by {
             return Some(format!("was written by {}", self.created_by));
@@ -171,6 +188,24 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_classes_are_counted_and_one_is_named() {
+        let said = |then: &[&str], now: &[&str]| {
+            let owned =
+                |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+            class_difference(&owned(then), &owned(now))
+        };
+        assert_eq!(said(&["a", "b"], &["a", "b"]), None);
+        let cases = [
+            (["a", "b"].as_slice(), ["a", "c", "b"].as_slice(), "(2, now 3; `c` is new)"),
+            (&["a", "b"], &["b"], "(2, now 1; `a` is gone)"),
+            (&["a", "b"], &["b", "a"], "(2, now 2; the same in another order)"),
+        ];
+        for (then, now, end) in cases {
+            assert_eq!(said(then, now).unwrap(), format!("made with other classes {end}"));
+        }
+    }
 
     #[test]
     fn shards_are_about_equal_and_none_is_empty() {

@@ -246,6 +246,20 @@ fn an_unfinished_run_with_other_options_is_started_anew_and_a_finished_one_is_ke
 }
 
 #[test]
+fn a_new_split_with_a_new_class_is_said_to_change_the_classes_and_not_the_images() {
+    let folder = Folder::new();
+    let (src, out) = (folder.path("src"), folder.path("out"));
+    folder.classes("src/train", &["a", "b"], 2);
+    assert_eq!(tools(&["shard", &src, "--out", &out]).code, 0);
+    folder.classes("src/test", &["a", "b", "c"], 1);
+    let run = tools(&["shard", &src, "--out", &out]);
+    let said =
+        "already exists and was made with other classes (2, now 3; `c` is new); use `--overwrite`";
+    assert!(run.code == 1 && run.stderr.contains(said), "{run:?}");
+    assert!(!fs::exists(folder.path("out/test")).unwrap());
+}
+
+#[test]
 fn a_folder_that_is_no_data_set_is_never_replaced() {
     let folder = Folder::new();
     folder.classes("src", &["a"], 3);

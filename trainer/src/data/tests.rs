@@ -85,9 +85,6 @@ fn shards_beside_a_folder_that_has_changed_are_not_used_in_silence() {
     assert!(message.contains("(1 files, now 2; `test/a/2.png` is new)"), "{message}");
     assert!(message.contains(&format!("--data {}", beside.display())), "{message}");
     assert!(crate::error::TrainError::from(error).is_usage());
-    // Only a part of the source in shards is a choice.
-    std::fs::remove_dir_all(beside.join("test")).unwrap();
-    assert_eq!(photos.find().unwrap().0, beside);
 }
 
 #[test]
@@ -99,6 +96,85 @@ fn a_cache_that_was_left_half_made_is_completed() {
     assert_eq!(again, cached);
     assert!(notes.contains("sharding them once"), "{notes}");
     assert_eq!((num_samples(&cached, "train"), num_samples(&cached, "test")), (1, 1));
+}
+
+#[test]
+fn a_new_split_with_a_new_class_is_sharded_beside_the_cache() {
+    let photos = Photos::new(&["train/a/1.png", "train/b/1.png"]);
+    let (first, _) = photos.find().unwrap();
+    for image in ["test/a/1.png", "test/b/1.png", "test/c/1.png"] {
+        photos.add(image);
+    }
+    let (second, notes) = photos.find().unwrap();
+    assert!(notes.contains("were made with other classes (2, now 3; `c` is new)"), "{notes}");
+    assert_ne!(second, first);
+    assert_eq!((num_samples(&second, "train"), num_samples(&second, "test")), (2, 3));
+    let classes = find(second.to_str().unwrap()).unwrap().open("train").unwrap().classes().to_vec();
+    assert_eq!(classes, ["a", "b", "c"]);
+    assert_eq!(num_samples(&first, "train"), 2, "kept for the run that began with it");
+    assert_eq!(photos.find().unwrap().0, second);
+    // Shards beside the folder are a person's.
+    let beside = default_out(&photos.dir()).unwrap();
+    std::fs::rename(&first, &beside).unwrap();
+    let message = photos.find().unwrap_err().to_string();
+    assert!(message.contains("(split `train`) were made with other classes"), "{message}");
+}
+
+#[test]
+fn a_half_made_cache_of_another_version_is_left_alone() {
+    let photos = Photos::new(&["train/a/1.png", "test/a/1.png"]);
+    let (first, _) = photos.find().unwrap();
+    let by_another_version = |dir: &Path| {
+        std::fs::remove_dir_all(dir.join("test")).unwrap();
+        let path = dir.join("train/.plan.json");
+        let mut plan: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        plan["created_by"] = "smog-tools 0.0.1".into();
+        std::fs::write(path, serde_json::to_vec(&plan).unwrap()).unwrap();
+    };
+    by_another_version(&first);
+    let (second, notes) = photos.find().unwrap();
+    assert_ne!(second, first);
+    assert!(notes.contains("was written by smog-tools 0.0.1"), "{notes}");
+    assert_eq!((num_samples(&second, "train"), num_samples(&second, "test")), (1, 1));
+    assert_eq!(photos.find().unwrap().0, second);
+    by_another_version(&second);
+    let (third, notes) = photos.find().unwrap();
+    assert!(third != second && third != first, "{notes}");
+    assert_eq!(photos.find().unwrap().0, third);
+}
+
+#[test]
+fn splits_that_the_shards_beside_lack_are_named() {
+    let photos = Photos::new(&["train/a/1.png", "test/a/1.png"]);
+    let beside = default_out(&photos.dir()).unwrap();
+    shard(&photos.dir(), &beside, &ShardOptions::default(), &()).unwrap();
+    std::fs::remove_dir_all(beside.join("test")).unwrap();
+    let (found, notes) = photos.find().unwrap();
+    assert_eq!(found, beside);
+    assert!(notes.contains("without split `test`, which is not in them"), "{notes}");
+    // With none of the splits they are shards of something else.
+    std::fs::rename(beside.join("train"), beside.join("birds")).unwrap();
+    let (found, notes) = photos.find().unwrap();
+    assert_ne!(found, beside);
+    assert!(notes.contains("hold none of the splits `train`, `test`"), "{notes}");
+    assert_eq!((num_samples(&found, "train"), num_samples(&found, "test")), (1, 1));
+}
+
+#[test]
+fn all_that_is_kept_of_a_folder_is_named() {
+    let photos = Photos::new(&["a/1.png"]);
+    let (first, notes) = photos.find().unwrap();
+    assert!(!notes.contains("kept"), "{notes}");
+    photos.add("a/2.png");
+    let (second, _) = photos.find().unwrap();
+    photos.add("a/3.png");
+    let (third, notes) = photos.find().unwrap();
+    let kept = format!("{}, {}", first.display(), second.display());
+    assert!(notes.contains(&format!("delete those that no run needs: {kept}")), "{notes}");
+    let (again, notes) = photos.find().unwrap();
+    assert_eq!(again, third);
+    assert!(notes.contains(&kept), "{notes}");
 }
 
 #[test]

@@ -100,7 +100,7 @@ struct Class<'a> {
 /// Looks for classes that are no classes: folders of splits, and folders of nothing but folders.
 ///
 /// # Errors
-/// In words, if classes hold splits: train and test images would be mixed under one label.
+/// In words, if all classes hold splits: train and test images would be mixed under one label.
 pub(super) fn check_level(
     listing: &SplitListing,
     root: Option<&Path>,
@@ -126,14 +126,25 @@ pub(super) fn check_level(
         classes.iter().filter(|(_, class)| of_splits(class)).map(|(name, _)| *name).collect();
     if let Some(&first) = wrong.first() {
         let inner: Vec<&&str> = classes[first].folders.iter().collect();
-        let (inner, classes) = (list(&inner), list(&wrong));
+        let (inner, folders) = (list(&inner), list(&wrong));
+        if wrong.len() < classes.len() {
+            // Beside others it may well be a class, and one odd folder should not stop a whole data set.
+            let (noun, verb) = match wrong.len() {
+                1 => ("folder", "holds"),
+                _ => ("folders", "hold"),
+            };
+            return Ok(Some(format!(
+                "the class {noun} {folders} {verb} folders that are named as splits ({inner}); they are taken for a part \
+                 of the class, as other classes have none"
+            )));
+        }
         return Err(match wrong.len() {
             1 => format!(
-                "its folder {classes} holds splits ({inner}), which would become one class; {}",
+                "its folder {folders} holds splits ({inner}), which would become one class; {}",
                 named(first)
             ),
             _ => format!(
-                "the class folders {classes} hold splits ({inner}), whose images would be mixed; expected splits first \
+                "the class folders {folders} hold splits ({inner}), whose images would be mixed; expected splits first \
                  and classes in them, as in train/{first}, or name one of these folders"
             ),
         });

@@ -167,6 +167,24 @@ fn a_folder_one_level_too_high_is_refused_and_the_right_one_is_named() {
 }
 
 #[test]
+fn one_class_among_others_that_holds_a_folder_named_as_a_split_is_noted() {
+    let dir = tree(&["cat/1.jpg", "dog/2.jpg", "exam/test/3.jpg"]);
+    let listing = scan(dir.path()).unwrap();
+    assert_eq!(listing.splits[0].classes, ["cat", "dog", "exam"]);
+    let said = "the class folder `exam` holds folders that are named as splits (`test`)";
+    assert!(listing.notes[0].contains(said), "{:?}", listing.notes);
+}
+
+#[test]
+fn the_digest_of_a_source_knows_its_classes() {
+    let dir = tree(&["train/a/1.jpg"]);
+    let mut listing = scan(dir.path()).unwrap();
+    let digest = listing.digest();
+    listing.splits[0].classes.push("b".to_owned());
+    assert_ne!(listing.digest(), digest);
+}
+
+#[test]
 fn classes_that_hold_folders_only_are_taken_with_a_note() {
     let dir = tree(&["photos/cat/1.jpg", "photos/dog/2.jpg"]);
     let listing = scan(dir.path()).unwrap();
