@@ -150,7 +150,7 @@ fn a_second_interrupt_aborts() {
 fn an_interrupt_in_the_evaluation_after_the_last_step_says_that_all_is_saved() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");
-    // An evaluation that takes much longer than a signal.
+    // An evaluation that takes much longer than a signal, after a step that was not saved and one that was.
     let sets = [
         "schedule.warmup=never",
         "eval.knn_every=\"1000 steps\"",
@@ -159,7 +159,7 @@ fn an_interrupt_in_the_evaluation_after_the_last_step_says_that_all_is_saved() {
         "eval.resize=384",
     ];
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
-    let mut child = command(&path, &[&sets[..], &["--steps", "1"]].concat()).spawn().unwrap();
+    let mut child = command(&path, &[&sets[..], &["--steps", "2"]].concat()).spawn().unwrap();
     wait_for(&mut child, &path, "\"event\":\"checkpoint\"");
     signal(&child, "-INT");
     let output = wait(child);
