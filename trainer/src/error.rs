@@ -2,7 +2,7 @@
 
 mod kind;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use smog_model::ModelError;
 use smog_model::cuda::{CudaError, VersionError};
@@ -187,9 +187,9 @@ pub enum TrainError {
     },
     /// The loss, or what the run would keep, is not a finite number.
     #[error(
-        "{what} at step {step}{}; the state was saved in {} for a look. Usual causes: a learning rate that is too high \
-         (now {lr:.4}) or a warm-up that is too short. The samples of this batch are named in samples.json there. {}",
-        seen(*step, *seen_after), saved.display(), go_on(*good)
+        "{what} at step {step}{}{}. Usual causes: a learning rate that is too high (now {lr:.4}) or a warm-up that is too \
+         short. {}{}",
+        seen(*step, *seen_after), look(saved.as_deref()), go_on(*good), remarks(refused)
     )]
     Diverged {
         /// What was seen.
@@ -200,8 +200,10 @@ pub enum TrainError {
         seen_after: u64,
         /// Its learning rate.
         lr: f64,
-        /// Where the state is.
-        saved: PathBuf,
+        /// Where the state is, unless the disk refused it.
+        saved: Option<PathBuf>,
+        /// What could not be done about it.
+        refused: Vec<String>,
         /// Step of the newest checkpoint whose weights gave a finite loss.
         good: Option<u64>,
     },
@@ -234,6 +236,8 @@ pub enum TrainError {
 pub enum Broken {
     /// The loss of the step.
     Loss,
+    /// Features that the groups were to be made anew from, of a step with a finite loss.
+    Features,
     /// What the update of the step left.
     State {
         /// The first such tensor.
@@ -245,6 +249,9 @@ impl std::fmt::Display for Broken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Loss => f.write_str("the loss is not a finite number"),
+            Self::Features => f.write_str(
+                "the features in memory are not finite numbers, so the groups cannot be made anew",
+            ),
             Self::State { tensor } => {
                 write!(f, "{tensor} does not hold finite numbers any more after the update")
             }
@@ -293,6 +300,19 @@ fn seen(step: u64, seen_after: u64) -> String {
     } else {
         String::new()
     }
+}
+
+fn look(saved: Option<&Path>) -> String {
+    saved.map_or_else(String::new, |saved| {
+        format!(
+            "; the state was saved in {} for a look, with the samples of this batch in samples.json there",
+            saved.display()
+        )
+    })
+}
+
+fn remarks(refused: &[String]) -> String {
+    refused.iter().map(|problem| format!(". But {problem}")).collect()
 }
 
 fn go_on(good: Option<u64>) -> String {

@@ -36,7 +36,7 @@ impl RunFolder {
     /// # Errors
     /// If a run or something else is there.
     pub fn check_new(path: &Path) -> Result<(), TrainError> {
-        if path.join(CONFIG_FILE).exists() || path.join("checkpoints").exists() {
+        if path.join(CONFIG_FILE).is_file() {
             return Err(TrainError::Exists { path: path.to_owned() });
         }
         let entries = match fs::read_dir(path) {
@@ -145,17 +145,23 @@ mod tests {
         fs::write(dir.path().join("slurm-17.out"), "").unwrap();
         fs::write(dir.path().join(".lock"), "").unwrap();
         RunFolder::check_new(dir.path()).unwrap();
-        for name in ["0001.jpg", "train"] {
+        for name in ["0001.jpg", "train", "checkpoints"] {
             let other = dir.path().join("photos");
             fs::create_dir_all(&other).unwrap();
             match name {
-                "train" => fs::create_dir(other.join(name)).unwrap(),
-                _ => fs::write(other.join(name), "").unwrap(),
+                "0001.jpg" => fs::write(other.join(name), "").unwrap(),
+                _ => fs::create_dir(other.join(name)).unwrap(),
             }
             let text = RunFolder::check_new(&other).unwrap_err().to_string();
             assert!(text.contains(name) && text.contains("is no run"), "{text}");
+            // And what it says of a run agrees with what --resume says.
+            assert!(matches!(stored_settings(&other), Err(TrainError::NotARun { .. })));
             fs::remove_dir_all(&other).unwrap();
         }
+        let run = dir.path().join("run");
+        fs::create_dir(&run).unwrap();
+        fs::write(run.join(CONFIG_FILE), "").unwrap();
+        assert!(matches!(RunFolder::check_new(&run), Err(TrainError::Exists { .. })));
         fs::write(dir.path().join("file"), "").unwrap();
         assert!(RunFolder::check_new(&dir.path().join("file")).is_err());
     }

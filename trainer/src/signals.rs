@@ -39,6 +39,39 @@ struct Training {
     done: u64,
     /// Step of the last checkpoint; 0 where there is none.
     saved: u64,
+    /// Whether the model is being evaluated between two steps, or after the last one.
+    evaluation: Option<Evaluation>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Evaluation {
+    Between,
+    Last,
+}
+
+impl Training {
+    /// What is done, and saved, before a run that was asked to leaves.
+    fn ahead(&self) -> String {
+        let next = self.done + 1;
+        match self.evaluation {
+            None => format!("step {next}"),
+            // Whether to stop is only asked in a step.
+            Some(Evaluation::Between) => format!("the evaluation and step {next}"),
+            Some(Evaluation::Last) => "the evaluation after the last step".to_owned(),
+        }
+    }
+
+    /// What is gone if it ends now.
+    fn loss(&self) -> String {
+        let steps = self.done - self.saved;
+        match (self.evaluation, steps) {
+            (None, 0) => "the step under way".to_owned(),
+            (None, steps) => format!("{} steps", steps + 1),
+            (Some(_), 0) => "the evaluation under way".to_owned(),
+            (Some(_), 1) => "the evaluation under way and a step".to_owned(),
+            (Some(_), steps) => format!("the evaluation under way and {steps} steps"),
+        }
+    }
 }
 
 impl StopRequest {
@@ -71,7 +104,8 @@ impl StopRequest {
 
     /// A run trains from now on; `done` steps are done and, where it keeps checkpoints, saved.
     pub(crate) fn begin(&self, run: &Path, is_kept: bool, done: u64) {
-        let training = Training { run: run.to_owned(), is_kept, done, saved: done };
+        let training =
+            Training { run: run.to_owned(), is_kept, done, saved: done, evaluation: None };
         *self.training() = Some(training);
     }
 
@@ -82,6 +116,23 @@ impl StopRequest {
             if is_saved {
                 training.saved = steps;
             }
+        }
+    }
+
+    /// The model is evaluated from now on.
+    pub(crate) fn evaluating(&self, is_last: bool) {
+        let evaluation = if is_last { Evaluation::Last } else { Evaluation::Between };
+        self.set_evaluation(Some(evaluation));
+    }
+
+    /// The evaluation is over.
+    pub(crate) fn evaluated(&self) {
+        self.set_evaluation(None);
+    }
+
+    fn set_evaluation(&self, evaluation: Option<Evaluation>) {
+        if let Some(training) = &mut *self.training() {
+            training.evaluation = evaluation;
         }
     }
 
@@ -104,12 +155,16 @@ impl StopRequest {
     /// What the first signal brings about.
     fn stop(&self, again: &str) -> String {
         match &*self.training() {
-            Some(Training { is_kept: true, done, saved, .. }) => format!(
-                "interrupted: finishing step {}, then saving ({again} leaves at once and loses {})",
-                done + 1,
-                steps(done + 1 - saved)
-            ),
-            Some(Training { done, .. }) => format!("interrupted: finishing step {}", done + 1),
+            Some(training) if training.is_kept => {
+                let is_last = training.evaluation == Some(Evaluation::Last);
+                format!(
+                    "interrupted: finishing {}{} ({again} leaves at once and loses {})",
+                    training.ahead(),
+                    if is_last { "; all is saved" } else { ", then saving" },
+                    training.loss()
+                )
+            }
+            Some(training) => format!("interrupted: finishing {}", training.ahead()),
             None => format!(
                 "interrupted: finishing what is under way, then saving ({again} leaves at once)"
             ),
@@ -119,26 +174,19 @@ impl StopRequest {
     /// What the second signal costs.
     fn abort(&self) -> String {
         match &*self.training() {
-            Some(Training { is_kept: true, run, done, saved }) => {
-                let place = match saved {
+            Some(training) if training.is_kept => {
+                let place = match training.saved {
                     0 => "there is no checkpoint yet. Start again".to_owned(),
                     saved => format!("the last checkpoint is that of step {saved}. Go on"),
                 };
                 format!(
                     "aborted: this loses {}; {place} with: smog-trainer run --resume {}",
-                    steps(done + 1 - saved),
-                    run.display()
+                    training.loss(),
+                    training.run.display()
                 )
             }
             _ => "aborted".to_owned(),
         }
-    }
-}
-
-fn steps(number: u64) -> String {
-    match number {
-        1 => "the step under way".to_owned(),
-        number => format!("{number} steps"),
     }
 }
 
@@ -185,6 +233,17 @@ mod tests {
         assert!(stop.stop("").contains("loses the step under way"), "{}", stop.stop(""));
         let text = stop.abort();
         assert!(text.contains("that of step 9. Go on with: smog-trainer run --resume runs/x"));
+        stop.evaluating(false);
+        let text = stop.stop("");
+        assert!(text.contains("finishing the evaluation and step 10, then saving"), "{text}");
+        assert!(text.contains("loses the evaluation under way"), "{text}");
+        stop.done(11, false);
+        stop.evaluating(true);
+        let text = stop.stop("");
+        assert!(text.contains("finishing the evaluation after the last step; all is saved"));
+        assert!(stop.abort().contains("loses the evaluation under way and 2 steps; the last"));
+        stop.evaluated();
+        assert!(stop.stop("").contains("finishing step 12, then saving"), "{}", stop.stop(""));
         stop.begin(Path::new("runs/x"), false, 0);
         assert_eq!(stop.stop(""), "interrupted: finishing step 1");
     }

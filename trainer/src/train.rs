@@ -81,7 +81,9 @@ impl Session {
         let total = self.timetable.scale.total_steps;
         let leave_at = self.options.stop_after.map(|steps| self.position.step + steps);
         if self.position.step == 0 {
+            stop.evaluating(false);
             self.evaluate()?;
+            stop.evaluated();
         }
         let mut window = self.window()?;
         let mut sitting = Instant::now();
@@ -89,10 +91,16 @@ impl Session {
         while self.position.step < total {
             let step = self.position.step;
             let batch = self.take_batch(&mut window)?;
-            let Some(report) = self.step(step, batch)? else {
-                // On a GPU an earlier step may be to blame.
-                self.check_losses(&window)?;
-                return Err(self.diverged(step, Broken::Loss)?);
+            let report = match self.step(step, batch)? {
+                Ok(report) => report,
+                Err(what) => {
+                    // On a GPU an earlier step may be to blame.
+                    self.check_losses(&window)?;
+                    if what == Broken::Features {
+                        self.proven_before_the_end(step + 1);
+                    }
+                    return Err(self.diverged(step, what));
+                }
             };
             window.losses.push(report.loss);
             let done = self.position.step;
@@ -119,13 +127,17 @@ impl Session {
                 if save {
                     self.save(&parts)?;
                 }
+                stop.done(done, save);
                 if knn {
+                    stop.evaluating(is_last);
                     self.evaluate()?;
+                    stop.evaluated();
                 }
                 // Neither belongs to the rate of the steps.
                 (sitting, window) = (Instant::now(), self.window()?);
+            } else {
+                stop.done(done, false);
             }
-            stop.done(done, save);
             if is_stopping && !is_last {
                 return self.end(Outcome::Interrupted, trained_before);
             }
@@ -162,13 +174,13 @@ impl Session {
         }
     }
 
-    /// One step; `None` where its loss is not finite, in which case it has changed no parameter, moment or group; running
-    /// statistics have seen its views. On a GPU that is only seen at the next log line.
+    /// One step, or what of it is not finite. Where that is its loss, it has changed no parameter, moment or group; running
+    /// statistics have seen its views. On a GPU a loss is only seen at the next log line, or when the groups are due.
     fn step(
         &mut self,
         step: u64,
         batch: Option<HostBatch>,
-    ) -> Result<Option<StepReport>, TrainError> {
+    ) -> Result<Result<StepReport, Broken>, TrainError> {
         let _span = tracing::debug_span!(TRAINER, step).entered();
         let views = guard(|| self.views(batch))??;
         let num_large = self.config.augment.num_large();
@@ -179,7 +191,7 @@ impl Session {
             let loss = output.loss.detach();
             if self.device == Device::Cpu {
                 if !loss.double_value(&[]).is_finite() {
-                    return Ok(None);
+                    return Ok(Err(Broken::Loss));
                 }
                 self.keys.checked(step);
             }
@@ -209,12 +221,23 @@ impl Session {
             match &self.memory {
                 Some(memory) if is_due => {
                     let start = Instant::now();
-                    let report = self.model.reset_groups(
+                    let report = match self.model.reset_groups(
                         memory,
                         &reset_settings.kmeans,
                         self.config.run.seed,
                         step,
-                    )?;
+                    ) {
+                        // The features of a run that has diverged cannot be clustered.
+                        Err(ModelError::NotFinite { .. }) => {
+                            let is_finite = loss.double_value(&[]).is_finite();
+                            return Ok(Err(if is_finite {
+                                Broken::Features
+                            } else {
+                                Broken::Loss
+                            }));
+                        }
+                        done => done?,
+                    };
                     // In this step the momentum branch is copied or stays; it does not average (method.md 2).
                     if reset_settings.copy_to_momentum {
                         self.model.copy_to_momentum();
@@ -224,21 +247,16 @@ impl Session {
                 _ => self.model.update_momentum(self.timetable.momentum(step)),
             }
             self.pace.mark();
-            Ok(Some(StepReport { loss, groups: output.group_stats, reset }))
-        })?;
-        match report {
-            Ok(Some(report)) => {
-                if report.reset.is_some() {
-                    self.position.steps_since_reset = 0;
-                    self.position.num_resets += 1;
-                }
-                self.position.step += 1;
-                Ok(Some(report))
+            Ok(Ok(StepReport { loss, groups: output.group_stats, reset }))
+        })??;
+        if let Ok(report) = &report {
+            if report.reset.is_some() {
+                self.position.steps_since_reset = 0;
+                self.position.num_resets += 1;
             }
-            // The features of a run that has diverged cannot be clustered.
-            Ok(None) | Err(ModelError::NotFinite { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+            self.position.step += 1;
         }
+        Ok(report)
     }
 
     /// The views of a step on the device.

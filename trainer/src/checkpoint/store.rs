@@ -138,15 +138,17 @@ impl Store {
     pub fn set_aside(&self, step: u64, folder: &Path) -> Result<Option<u64>, CheckpointError> {
         let older = |number: &u64| *number < step && self.of_step(*number).is_ok();
         let Some(good) = self.steps().into_iter().rev().find(older) else { return Ok(None) };
-        self.point_to(&folder_name(good))?;
         let (from, to) = (self.dir.join(folder_name(step)), folder.join(folder_name(step)));
-        if to.exists() {
-            remove(&from)?;
+        let moved = if to.exists() {
+            remove(&from)
         } else {
-            fs::create_dir_all(folder).map_err(CheckpointError::io("create", folder))?;
-            fs::rename(&from, &to).map_err(CheckpointError::io("rename", &from))?;
-        }
-        sync_dir(&self.dir)?;
+            fs::create_dir_all(folder)
+                .map_err(CheckpointError::io("create", folder))
+                .and_then(|()| fs::rename(&from, &to).map_err(CheckpointError::io("rename", &from)))
+        };
+        // Either leads to the good one, and on a full disk one may be all there is.
+        let pointed = self.point_to(&folder_name(good));
+        moved.and_then(|()| sync_dir(&self.dir)).or(pointed)?;
         Ok(Some(good))
     }
 

@@ -32,10 +32,11 @@ const HARMLESS: &[&str] = &[
 ];
 
 /// Settings that decide which samples, views and tensors there are: the saved position and the saved weights mean nothing
-/// with other values.
+/// with other values. What a run began with is over when there is a checkpoint: another file would not be read.
 const FIXED: &[&str] = &[
     "run.batch_size",
     "run.seed",
+    "run.init",
     "stream.order.",
     "augment.",
     "model.encoder.arch",

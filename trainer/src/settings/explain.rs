@@ -28,7 +28,8 @@ pub(super) fn explain(
     if message.starts_with("unknown field")
         && let Some((unknown, known)) = names.split_first()
     {
-        let place = find(value, unknown).unwrap_or_default();
+        let place: Vec<String> =
+            unknown_at(value, message, unknown, known, attempt).iter().map(text).collect();
         let name = |key: &str| full(&[place.as_slice(), &[key.to_owned()]].concat());
         return SettingsError::UnknownKey {
             key: name(unknown),
@@ -151,21 +152,36 @@ fn text(step: &Step) -> String {
     }
 }
 
-/// Path to the table that holds `key`, outermost first.
-fn find(value: &Value, key: &str) -> Option<Vec<String>> {
-    let children: Vec<(String, &Value)> = match value {
-        Value::Table(table) if table.contains_key(key) => return Some(Vec::new()),
-        Value::Table(table) => table.iter().map(|(name, child)| (name.clone(), child)).collect(),
-        Value::Array(list) => {
-            list.iter().enumerate().map(|(index, child)| (index.to_string(), child)).collect()
-        }
-        _ => return None,
+/// Path to the table that holds the unknown key. The same name may be right in another table: so it is where the message
+/// changes without it. Where several tables have it wrongly, none alone does that, and the first is taken that has
+/// neighbours which `known` names.
+fn unknown_at(
+    value: &Value,
+    message: &str,
+    unknown: &str,
+    known: &[&str],
+    attempt: &dyn Fn(Value) -> Option<String>,
+) -> Vec<Step> {
+    let mut paths = Vec::new();
+    collect(value, &mut Vec::new(), &mut paths);
+    paths.retain(|path| path.last() == Some(&Step::Key(unknown.to_owned())));
+    // The outermost first.
+    paths.sort_by_key(Vec::len);
+    let missing = format!("missing field `{unknown}`");
+    let changes = |path: &&Vec<Step>| {
+        let mut without = value.clone();
+        remove(&mut without, path);
+        attempt(without).is_none_or(|other| other != message && !other.starts_with(&missing))
     };
-    children.into_iter().find_map(|(name, child)| {
-        let mut path = find(child, key)?;
-        path.insert(0, name);
-        Some(path)
-    })
+    let has_known = |path: &&Vec<Step>| {
+        let table = at(value, &path[..path.len() - 1]).and_then(Value::as_table);
+        table.is_some_and(|table| table.keys().any(|key| known.contains(&key.as_str())))
+    };
+    let found = paths.iter().find(changes).or_else(|| paths.iter().find(has_known));
+    let Some((_, table)) = found.or(paths.first()).and_then(|path| path.split_last()) else {
+        return Vec::new();
+    };
+    table.to_vec()
 }
 
 /// Full names of all plain values of a table, and of its empty lists and tables.

@@ -49,6 +49,21 @@ fn an_unknown_key_is_refused_with_its_section_and_the_nearest_key() {
     }
 }
 
+/// `scale` is a key of a crop, not of a view, and `size` of a view, not of its crop.
+#[test]
+fn an_unknown_key_is_named_where_it_stands_though_it_is_known_elsewhere() {
+    for (sets, unknown) in [
+        (&["augment.views.1.scale=[0.1,1]"][..], "`augment.views.1.scale`"),
+        (&["augment.views.1.crop.size=3"], "`augment.views.1.crop.size`"),
+        (&["augment.views.0.scale=3", "augment.views.1.scale=3"], "`augment.views.0.scale`"),
+    ] {
+        let raw = sets.iter().fold(preset("demo"), |raw, set| raw.with_set(set).unwrap());
+        let message = refused(&raw);
+        let expected = format!("--set: unknown setting {unknown}");
+        assert!(message.starts_with(&expected), "{sets:?}: {message}");
+    }
+}
+
 #[test]
 fn later_layers_win_and_leave_the_rest() {
     let config = preset("cifar10-resnet18")
@@ -142,6 +157,11 @@ fn changes_are_all_that_differs_harmless_or_not() {
     let keys: Vec<&str> = changes.iter().map(|change| change.key.as_str()).collect();
     assert_eq!(keys, ["run.seed", "run.threads"]);
     assert_eq!((changes[0].is_fixed(), changes[1].is_fixed()), (true, false));
+    // Only a run's first step could follow it.
+    let mut other = base.clone();
+    other.run.init = Some("encoder.safetensors".into());
+    let changes = other.differences(&base.to_table());
+    assert_eq!((changes[0].key.as_str(), changes[0].is_fixed()), ("run.init", true));
 }
 
 #[test]

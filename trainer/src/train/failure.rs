@@ -7,10 +7,9 @@ use crate::error::TrainError;
 use crate::session::Session;
 
 impl Session {
-    /// The error with what is left of the run, or what would help.
+    /// The error with what would help.
     pub(super) fn explained(&self, error: TrainError) -> TrainError {
         match error {
-            TrainError::Checkpoint(source) => self.unsaved(source),
             TrainError::Model(source) if is_out_of_memory(&source) => {
                 TrainError::OutOfMemory { batch_size: self.config.run.batch_size, source }
             }
@@ -18,7 +17,12 @@ impl Session {
         }
     }
 
-    fn unsaved(&self, source: CheckpointError) -> TrainError {
+    /// What to do about a checkpoint that could not be written. Where it was, and only what follows could not be done, the
+    /// error speaks for itself.
+    pub(super) fn unsaved(&self, source: CheckpointError) -> TrainError {
+        if self.store.of_step(self.position.step).is_ok() {
+            return source.into();
+        }
         let complete = |step: &u64| self.store.of_step(*step).is_ok();
         TrainError::Unsaved {
             step: self.position.step,

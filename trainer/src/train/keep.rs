@@ -4,7 +4,7 @@
 //! is finite, and counts as good when the loss after it was seen to be finite, too. Until then the good one before it
 //! stays, whatever `run.keep_checkpoints` says; and where that loss is no number, the run goes back to the good one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use smog_model::{first_not_finite, guard};
@@ -59,6 +59,13 @@ impl Session {
         }
     }
 
+    /// [`Session::proven`] in a run that is about to end by what matters more than an old checkpoint that stays.
+    pub(super) fn proven_before_the_end(&mut self, steps: u64) {
+        if let Err(error) = self.proven(steps) {
+            tracing::warn!("{}", chain(&error));
+        }
+    }
+
     fn parts(&self) -> Result<Parts, TrainError> {
         Ok(guard(|| {
             let mut parts =
@@ -80,7 +87,7 @@ impl Session {
             None => Ok(parts),
             Some(tensor) => {
                 let step = self.position.step.saturating_sub(1);
-                Err(self.diverged(step, Broken::State { tensor })?)
+                Err(self.diverged(step, Broken::State { tensor }))
             }
         }
     }
@@ -91,7 +98,10 @@ impl Session {
             return Ok(());
         }
         let start = Instant::now();
-        self.write_state(&self.store, parts, self.kept.good)?;
+        match self.write_state(&self.store, parts, self.kept.good) {
+            Err(TrainError::Checkpoint(source)) => return Err(self.unsaved(source)),
+            written => written?,
+        };
         self.kept.written(self.position.step);
         let event = Event::Checkpoint {
             step: self.position.step,
@@ -109,29 +119,59 @@ impl Session {
         Ok(guard(|| store.write_sparing(self.state(), parts, spare))??)
     }
 
-    /// Keeps the state of a run that cannot go on, for a look, outside the checkpoints: nothing resumes there. Where the
-    /// newest checkpoint is to blame, it goes there, too.
-    pub(super) fn diverged(&mut self, step: u64, what: Broken) -> Result<TrainError, TrainError> {
+    /// The end of a run that cannot go on. Its newest checkpoint goes out of the way where it is to blame, and its state is
+    /// kept for a look, outside the checkpoints: nothing resumes there. What the disk refuses of that is a remark: the
+    /// divergence is what a person must hear of.
+    pub(super) fn diverged(&mut self, step: u64, what: Broken) -> TrainError {
         let dir = self.folder.path().join(DIVERGED_DIR);
+        let mut refused = Vec::new();
+        // Before anything is written: where the run goes on matters more than a look. On a CPU the checkpoint is also of
+        // the step of the state, and stands for it.
+        let mut good = self.kept.good;
+        if self.kept.unproven == Some(step) {
+            match self.store.set_aside(step, &dir) {
+                Ok(older) => good = older,
+                Err(error) => refused.push(format!(
+                    "the checkpoint of step {step}, which is to blame, could not be set aside: {}; remove it before you go on",
+                    chain(&error)
+                )),
+            }
+        }
+        let saved = self.keep_for_a_look(step, &dir).map_err(|error| {
+            refused.push(format!("the state could not be saved for a look: {}", chain(&error)));
+        });
+        if let Err(error) = self.write(&Event::Diverged { step: step + 1 }) {
+            refused.push(chain(&error));
+        }
+        let lr = self.timetable.lr(step);
+        let (saved, seen_after) = (saved.ok(), self.position.step);
+        TrainError::Diverged { what, step: step + 1, seen_after, lr, saved, refused, good }
+    }
+
+    fn keep_for_a_look(&self, step: u64, dir: &Path) -> Result<PathBuf, TrainError> {
         let parts = self.parts()?;
-        let saved = self.write_state(&Store::new(dir.clone(), 1), &parts, None)?;
+        let store = Store::new(dir.to_owned(), 1);
+        let saved = self.write_state(&store, &parts, Some(step))?;
         let path = saved.join("samples.json");
         let text = serde_json::to_vec_pretty(self.keys.of(step)).unwrap_or_default();
         std::fs::write(&path, text).map_err(TrainError::io("write", &path))?;
-        self.write(&Event::Diverged { step: step + 1 })?;
-        let good = match self.kept.unproven {
-            Some(unproven) if unproven == step => self.store.set_aside(step, &dir)?,
-            _ => self.kept.good,
-        };
-        let lr = self.timetable.lr(step);
-        let seen_after = self.position.step;
-        Ok(TrainError::Diverged { what, step: step + 1, seen_after, lr, saved, good })
+        Ok(saved)
     }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::DataSet;
+    use crate::session::RunOptions;
+    use crate::settings::RawConfig;
+    use crate::signals::StopRequest;
 
     #[test]
     fn a_checkpoint_is_good_once_the_loss_of_the_step_after_it_was_seen() {
@@ -144,5 +184,48 @@ mod tests {
         kept.written(5);
         assert_eq!(kept, Kept { unproven: Some(5), good: Some(3) });
         assert_eq!(Kept::resumed(Some(7)).seen(8), Some(7));
+    }
+
+    #[test]
+    fn a_reset_of_broken_features_blames_no_checkpoint_whose_loss_was_finite() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = |resume: bool, stop_after: Option<u64>| {
+            let sets = [
+                "run.device=cpu",
+                "run.batch_size=8",
+                "run.threads=1",
+                "run.checkpoint_every=\"4 steps\"",
+                "model.groups.count=8",
+                "model.encoder.width=8",
+                "reset.every=\"9 steps\"",
+                "reset.memory=100",
+                "schedule.warmup=never",
+            ];
+            let raw = sets
+                .iter()
+                .fold(RawConfig::preset("demo").unwrap(), |raw, set| raw.with_set(set).unwrap());
+            let run_dir = dir.path().join("run");
+            let options =
+                RunOptions { run_dir, resume, stop_after, quiet: true, ..RunOptions::default() };
+            let data = DataSet::Synthetic { count: 60, side: 32 };
+            Session::open(raw.resolve().unwrap(), &data, None, options).unwrap()
+        };
+        open(false, Some(4)).train(&StopRequest::default()).unwrap();
+        // The first reset is due in step 5.
+        let mut session = open(true, None);
+        let broken = Tensor::full(
+            [1, session.config.model.dim],
+            f64::NAN,
+            (tch::Kind::Float, tch::Device::Cpu),
+        );
+        session.memory.as_mut().unwrap().push(&broken);
+        let store = session.store.clone();
+        let error = session.train(&StopRequest::default()).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("the features in memory are not finite numbers"), "{text}");
+        let TrainError::Diverged { what: Broken::Features, step: 5, good, .. } = error else {
+            panic!("{text}")
+        };
+        assert_eq!((good, store.newest().unwrap().state.step), (Some(4), 4), "{text}");
     }
 }

@@ -197,9 +197,9 @@ impl Session {
             return self.proven(step);
         }
         if finite > 0 {
-            self.proven(step)?;
+            self.proven_before_the_end(step);
         }
-        Err(self.diverged(step, Broken::Loss)?)
+        Err(self.diverged(step, Broken::Loss))
     }
 
     fn warn(&mut self, step: u64, warnings: Vec<Warning>) -> Result<(), TrainError> {
@@ -309,7 +309,7 @@ mod tests {
             text.contains("at step 5 (seen after step 6, of which the saved state is)"),
             "{text}"
         );
-        let TrainError::Diverged { saved, .. } = error else { panic!("{text}") };
+        let TrainError::Diverged { saved: Some(saved), .. } = error else { panic!("{text}") };
         let named: Vec<SampleKey> =
             serde_json::from_slice(&std::fs::read(saved.join("samples.json")).unwrap()).unwrap();
         assert_eq!(named, keys(4), "of step 5, counted from 1");

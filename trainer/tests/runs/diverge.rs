@@ -21,12 +21,20 @@ fn config(more: &[&str]) -> RunConfig {
 
 /// Three good steps, then steps at another learning rate; what these end with.
 fn broken_after_three(run: &Path, lr: &str) -> TrainError {
+    three_good(run);
+    goes_on_at(run, lr)
+}
+
+fn three_good(run: &Path) {
     assert_eq!(train(config(&[]), run, false, Some(3)), Outcome::Interrupted);
     assert_eq!(
         checkpoints(run, 1).steps(),
         [2, 3],
         "one is kept, and one until it is known to be good"
     );
+}
+
+fn goes_on_at(run: &Path, lr: &str) -> TrainError {
     let options = RunOptions {
         run_dir: run.to_owned(),
         resume: true,
@@ -60,7 +68,8 @@ fn a_checkpoint_whose_weights_give_no_loss_is_set_aside_for_the_good_one_before_
         let run = dir.path().join("run");
         let error = broken_after_three(&run, "1e30");
         // The update of step 4 leaves numbers, far too large ones; the loss of step 5 shows it.
-        let TrainError::Diverged { what: Broken::Loss, step: 5, saved, .. } = &error else {
+        let TrainError::Diverged { what: Broken::Loss, step: 5, saved: Some(saved), .. } = &error
+        else {
             panic!("{error}")
         };
         assert!(saved.join("samples.json").is_file());
@@ -76,7 +85,12 @@ fn weights_that_are_no_numbers_are_not_kept_as_a_checkpoint() {
         let dir = tempfile::tempdir().unwrap();
         let run = dir.path().join("run");
         let error = broken_after_three(&run, "1e300");
-        let TrainError::Diverged { what: Broken::State { tensor }, step: 4, saved, .. } = &error
+        let TrainError::Diverged {
+            what: Broken::State { tensor },
+            step: 4,
+            saved: Some(saved),
+            ..
+        } = &error
         else {
             panic!("{error}")
         };
@@ -99,5 +113,27 @@ fn a_last_step_that_breaks_the_weights_is_no_finished_run() {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!run.join("checkpoints").exists() && events(&run, "end").is_empty());
+    });
+}
+
+/// A file where the folder should be stands in for a disk that refuses it.
+#[test]
+fn a_state_that_cannot_be_saved_hides_no_divergence_and_the_run_goes_back_all_the_same() {
+    within(120, || {
+        for (lr, broken_at) in [("1e30", 5), ("1e300", 4)] {
+            let dir = tempfile::tempdir().unwrap();
+            let run = dir.path().join("run");
+            three_good(&run);
+            std::fs::write(run.join("diverged"), "").unwrap();
+            let error = goes_on_at(&run, lr);
+            let text = error.to_string();
+            let TrainError::Diverged { step, saved: None, good: Some(3), .. } = error else {
+                panic!("{text}")
+            };
+            assert_eq!(step, broken_at, "{text}");
+            assert!(text.contains("But the state could not be saved for a look: cannot"), "{text}");
+            assert_eq!(newest(&run).state.step, 3, "{text}");
+            assert_eq!(events(&run, "diverged")[0]["step"].as_u64(), Some(broken_at));
+        }
     });
 }

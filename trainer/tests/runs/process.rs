@@ -1,7 +1,10 @@
 //! The program itself: exit codes, signals, resume by command line.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_smog-trainer");
@@ -58,12 +61,16 @@ fn signal(child: &Child, name: &str) {
 
 /// Waits until the metrics hold this text; ends the process where that does not come to pass.
 fn wait_for(child: &mut Child, run: &Path, text: &str) {
-    let start = Instant::now();
     let metrics = || std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
-    while !metrics().contains(text) {
+    wait_until(child, text, &metrics);
+}
+
+fn wait_until(child: &mut Child, text: &str, said: &dyn Fn() -> String) {
+    let start = Instant::now();
+    while !said().contains(text) {
         if start.elapsed() > DEADLINE || child.try_wait().unwrap().is_some() {
             let _ = child.kill();
-            panic!("{text} was not reached: {}", metrics());
+            panic!("{text} was not reached: {}", said());
         }
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -99,34 +106,70 @@ fn the_first_interrupt_saves_and_leaves_with_its_code_and_the_run_can_be_resumed
     }
 }
 
+/// Keeps what a program says on standard error, while it says it.
+fn read_along(child: &mut Child) -> (Arc<Mutex<String>>, JoinHandle<()>) {
+    let said = Arc::new(Mutex::new(String::new()));
+    let (lines, into) = (BufReader::new(child.stderr.take().unwrap()).lines(), Arc::clone(&said));
+    let reader = std::thread::spawn(move || {
+        lines.map_while(Result::ok).for_each(|line| *into.lock().unwrap() += &(line + "\n"));
+    });
+    (said, reader)
+}
+
 #[test]
 fn a_second_interrupt_aborts() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");
-    // The first step is under way when the run has said that it begins, and takes long enough for two signals.
+    // The first step takes much longer than two signals; it follows the evaluation, whose end the metrics show.
     let sets = [
         "run.batch_size=60",
-        "augment.views.0.size=128",
-        "augment.views.1.size=128",
+        "augment.views.0.size=192",
+        "augment.views.1.size=192",
         "model.encoder.stem=cifar",
+        "eval.knn_every=\"1000 steps\"",
+        "eval.k=5",
     ];
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
     let mut child = command(&path, &sets).spawn().unwrap();
-    wait_for(&mut child, &path, "\"event\":\"start\"");
-    // From there to the step is not far.
-    std::thread::sleep(Duration::from_millis(300));
+    let (said, reader) = read_along(&mut child);
+    wait_for(&mut child, &path, "\"metric\":\"centred-cosine\"");
     signal(&child, "-INT");
-    // A signal that is still pending swallows a second one.
-    std::thread::sleep(Duration::from_millis(200));
+    // A signal that is still pending would swallow a second one.
+    wait_until(&mut child, "finishing step 1, then saving", &|| said.lock().unwrap().clone());
     signal(&child, "-INT");
-    let output = wait(child);
-    assert_eq!(output.status.code(), Some(130));
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("finishing step 1, then saving"), "said at once: {text}");
+    assert_eq!(wait(child).status.code(), Some(130));
+    reader.join().unwrap();
+    let text = said.lock().unwrap();
     assert!(
         text.contains("aborted: this loses the step under way; there is no checkpoint yet"),
         "{text}"
     );
+}
+
+#[test]
+fn an_interrupt_in_the_evaluation_after_the_last_step_says_that_all_is_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    // An evaluation that takes much longer than a signal, after a step that was not saved and one that was.
+    let sets = [
+        "schedule.warmup=never",
+        "eval.knn_every=\"1000 steps\"",
+        "eval.k=5",
+        "eval.size=384",
+        "eval.resize=384",
+    ];
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    let mut child = command(&path, &[&sets[..], &["--steps", "2"]].concat()).spawn().unwrap();
+    wait_for(&mut child, &path, "\"event\":\"checkpoint\"");
+    signal(&child, "-INT");
+    let output = wait(child);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(
+        text.contains("interrupted: finishing the evaluation after the last step; all is saved"),
+        "{text}"
+    );
+    assert!(text.contains("loses the evaluation under way)"), "{text}");
 }
 
 /// As when a connection breaks, with a log that nothing more can be written to.
