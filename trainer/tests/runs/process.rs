@@ -110,10 +110,10 @@ fn the_first_interrupt_saves_and_leaves_with_its_code_and_the_run_can_be_resumed
 fn read_along(child: &mut Child) -> (Arc<Mutex<String>>, JoinHandle<()>) {
     let said = Arc::new(Mutex::new(String::new()));
     let (lines, into) = (BufReader::new(child.stderr.take().unwrap()).lines(), Arc::clone(&said));
-    let reader = std::thread::spawn(move || {
+    let reader = std::thread::Builder::new().spawn(move || {
         lines.map_while(Result::ok).for_each(|line| *into.lock().unwrap() += &(line + "\n"));
     });
-    (said, reader)
+    (said, reader.unwrap())
 }
 
 #[test]
