@@ -178,8 +178,11 @@ fn a_terminal_that_goes_away_saves_the_run_even_where_nothing_can_be_printed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let long = ["--steps", "100000", "--set", "schedule.warmup=never"];
-    let mut child = command(&path, &long).stderr(full).spawn().unwrap();
+    let program = command(&path, &["--steps", "100000", "--set", "schedule.warmup=never"]);
+    // The test may run under nohup itself, whose deafness its children would have.
+    let mut heard = Command::new("env");
+    heard.arg("--default-signal=HUP").arg(program.get_program()).args(program.get_args());
+    let mut child = heard.stdout(Stdio::null()).stderr(full).spawn().unwrap();
     wait_for(&mut child, &path, "\"event\":\"step\",\"step\":3,");
     signal(&child, "-HUP");
     assert_eq!(wait(child).status.code(), Some(75));
