@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use crate::support::{events, losses, newest, refused, tiny, train, within};
+use crate::support::{data, events, losses, newest, refused, tiny, train, within};
+use smog_trainer::session::{RunOptions, Session};
+use smog_trainer::settings::RunConfig;
+use smog_trainer::signals::StopRequest;
 use smog_trainer::train::Outcome;
 
 /// The run that all others are compared with.
@@ -154,7 +157,7 @@ fn what_a_run_has_for_good_is_refused_even_where_the_change_was_allowed() {
             ("augment.views.0.flip", "0.25"),
             ("stream.order.row_groups", "3"),
         ] {
-            let options = smog_trainer::session::RunOptions {
+            let options = RunOptions {
                 run_dir: run.clone(),
                 resume: true,
                 allow_change: vec![key.to_owned()],
@@ -162,8 +165,7 @@ fn what_a_run_has_for_good_is_refused_even_where_the_change_was_allowed() {
                 ..Default::default()
             };
             let config = tiny(&[&format!("{key}={value}")]);
-            let data = crate::support::data();
-            let result = smog_trainer::session::Session::open(config, &data, None, options);
+            let result = Session::open(config, &data(), None, options);
             let Err(error) = result else { panic!("{key} was not refused") };
             assert!(error.is_usage(), "{key}");
             let message = error.to_string();
@@ -229,24 +231,27 @@ fn settings_that_differ_from_the_checkpoint_are_refused_with_both_values() {
     });
 }
 
+/// Goes on with `--allow-change run.length`.
+fn train_to_another_length(config: RunConfig, run: &Path) -> Outcome {
+    let options = RunOptions {
+        run_dir: run.to_owned(),
+        resume: true,
+        allow_change: vec!["run.length".to_owned()],
+        quiet: true,
+        ..RunOptions::default()
+    };
+    let session = Session::open(config, &data(), None, options).unwrap();
+    session.train(&StopRequest::default()).unwrap()
+}
+
 #[test]
 fn a_change_that_was_allowed_is_taken_over_and_written_down() {
     within(120, || {
         let dir = tempfile::tempdir().unwrap();
         let run = dir.path().join("run");
         train(tiny(&[]), &run, false, Some(2));
-        let options = smog_trainer::session::RunOptions {
-            run_dir: run.clone(),
-            resume: true,
-            allow_change: vec!["run.length".to_owned()],
-            quiet: true,
-            ..Default::default()
-        };
         let longer = tiny(&["run.length=\"4 steps\""]);
-        let session =
-            smog_trainer::session::Session::open(longer, &crate::support::data(), None, options)
-                .unwrap();
-        assert_eq!(session.train(&Default::default()).unwrap(), Outcome::Finished);
+        assert_eq!(train_to_another_length(longer, &run), Outcome::Finished);
         assert_eq!(newest(&run).state.step, 4);
         assert_eq!(
             events(&run, "resume")[0]["changed"][0],
@@ -265,17 +270,7 @@ fn a_finished_run_goes_on_when_it_is_made_longer_and_its_memory_grows_with_it() 
         assert_eq!(train(of("run.length=2 steps"), &run, false, None), Outcome::Finished);
         assert_eq!(train(of("run.length=2 steps"), &run, true, None), Outcome::Finished);
         assert_eq!(losses(&run).len(), 2, "nothing was left to do");
-        let options = smog_trainer::session::RunOptions {
-            run_dir: run.clone(),
-            resume: true,
-            allow_change: vec!["run.length".to_owned()],
-            quiet: true,
-            ..Default::default()
-        };
-        let longer = of("run.length=8 steps");
-        let data = crate::support::data();
-        let session = smog_trainer::session::Session::open(longer, &data, None, options).unwrap();
-        assert_eq!(session.train(&Default::default()).unwrap(), Outcome::Finished);
+        assert_eq!(train_to_another_length(of("run.length=8 steps"), &run), Outcome::Finished);
         assert_eq!(newest(&run).state.step, 8);
     });
 }
@@ -286,15 +281,9 @@ fn another_data_set_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let run = dir.path().join("run");
         train(tiny(&[]), &run, false, Some(2));
-        let options = smog_trainer::session::RunOptions {
-            run_dir: run,
-            resume: true,
-            quiet: true,
-            ..Default::default()
-        };
+        let options = RunOptions { run_dir: run, resume: true, quiet: true, ..Default::default() };
         let other = smog_trainer::data::DataSet::Synthetic { count: 61, side: 32 };
-        let error =
-            smog_trainer::session::Session::open(tiny(&[]), &other, None, options).err().unwrap();
+        let error = Session::open(tiny(&[]), &other, None, options).err().unwrap();
         assert!(error.is_usage(), "{error}");
         assert!(error.to_string().contains("the data are not those of the checkpoint"), "{error}");
     });
