@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use smog_model::knn::{self, KnnSettings};
+use smog_model::knn::{KnnSettings, Neighbours};
 use smog_model::optim::OptimizerConfig;
 use smog_model::{
     Arch, Direction, EncoderConfig, FeatureMemory, KMeansSettings, ModelConfig, ModelError,
@@ -98,7 +98,8 @@ fn neighbours() -> Result<(), ModelError> {
     let (bank, queries) = (random(&[50_000, 512]), random(&[10_000, 512]));
     let labels = Tensor::randint(10, [50_000], (Kind::Int64, Device::Cpu));
     let start = Instant::now();
-    let _ = knn::classify(&bank, &labels, &queries, 10, &KnnSettings::default())?;
+    let settings = KnnSettings { neighbours: 200, ..KnnSettings::default() };
+    let _ = Neighbours::search(&bank, &labels, &queries, 10, &settings)?.classify(200, 0.1)?;
     println!("k-NN of 10,000 in 50,000 x 512: {:.2} s", start.elapsed().as_secs_f64());
     Ok(())
 }

@@ -41,6 +41,11 @@ impl Normalizer {
         Ok(Self { device, scale: channels(&scale())?, shift: channels(&shift())? })
     }
 
+    /// Where tensors are made.
+    pub(crate) fn device(&self) -> Device {
+        self.device
+    }
+
     /// View `view` of a batch as f32 `[B, 3, H, W]`. The bytes are copied: the batch may be dropped
     /// afterwards.
     ///

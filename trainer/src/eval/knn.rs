@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
-use smog_model::knn::{KnnSettings, top1};
+use smog_model::knn::{KnnSettings, Neighbours};
 use smog_pipeline::source::Source;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::features::{EvalStream, Features, Progress};
 use super::holdout;
@@ -61,6 +61,7 @@ pub struct KnnFeatures {
     query_labels: Tensor,
     num_classes: i64,
     splits: String,
+    device: Device,
 }
 
 /// Whose evaluation `k` and `temperature` are: DINO's (k of 10, 20, 100 or 200, T = 0.07), lightly's for small images
@@ -158,6 +159,7 @@ impl KnnData {
         progress: Progress<'_>,
     ) -> Result<KnnFeatures> {
         self.check()?;
+        let device = normalizer.device();
         let num_classes = self.bank.classes().len() as i64;
         let Features { features, labels } =
             stream.features(self.bank.clone(), normalizer, encode, progress)?;
@@ -174,6 +176,7 @@ impl KnnData {
                 query_labels: Tensor::from_slice(&asked.labels),
                 num_classes,
                 splits: self.name.clone(),
+                device,
             });
         }
         let (bank_rows, query_rows) = holdout::split(features.size()[0] as usize);
@@ -187,32 +190,37 @@ impl KnnData {
             query_labels: labels.index_select(0, &query_rows),
             num_classes,
             splits: format!("{}, fixed hold-out of one in {}", self.name, holdout::ONE_IN),
+            device,
         })
     }
 }
 
 impl KnnFeatures {
-    /// The accuracy.
+    /// The accuracy with each of `ks` neighbours, in their order. They are searched once, on the device of the encoder.
     ///
     /// # Errors
-    /// If `k` or `temperature` is out of range or a sample has no label.
-    pub fn evaluate(&self, metric: Metric, k: u32, temperature: f64) -> Result<KnnResult> {
+    /// If a k or `temperature` is out of range, a sample has no label, or the device has too little memory.
+    pub fn evaluate(&self, metric: Metric, ks: &[u32], temperature: f64) -> Result<Vec<KnnResult>> {
         let settings = KnnSettings {
-            neighbours: i64::from(k),
-            temperature,
+            neighbours: ks.iter().max().map_or(0, |&k| i64::from(k)),
             centered: metric == Metric::CentredCosine,
+            device: self.device,
             ..KnnSettings::default()
         };
-        let top1 = smog_model::guard(|| {
-            top1(
-                &self.bank,
-                &self.bank_labels,
-                &self.queries,
-                &self.query_labels,
-                self.num_classes,
-                &settings,
-            )
+        let (bank, labels) = (&self.bank, &self.bank_labels);
+        let neighbours = smog_model::guard(|| {
+            Neighbours::search(bank, labels, &self.queries, self.num_classes, &settings)
         })??;
+        let vote = |&k: &u32| {
+            let top1 = smog_model::guard(|| {
+                neighbours.top1(&self.query_labels, i64::from(k), temperature)
+            })??;
+            Ok(self.result(metric, k, temperature, top1))
+        };
+        ks.iter().map(vote).collect()
+    }
+
+    fn result(&self, metric: Metric, k: u32, temperature: f64, top1: f64) -> KnnResult {
         let num_bank = self.bank.size()[0];
         let voted = u32::try_from(num_bank).map_or(k, |num_bank| k.min(num_bank));
         let fewer = if voted < k {
@@ -220,7 +228,7 @@ impl KnnFeatures {
         } else {
             String::new()
         };
-        Ok(KnnResult {
+        KnnResult {
             metric,
             k: voted,
             temperature,
@@ -230,7 +238,7 @@ impl KnnFeatures {
             num_queries: self.queries.size()[0],
             protocol: protocol(metric, voted, temperature).to_owned(),
             splits: format!("{}{fewer}", self.splits),
-        })
+        }
     }
 }
 

@@ -100,56 +100,53 @@ pub(super) fn run(args: &KnnArgs) -> Result<()> {
         let start = Instant::now();
         let mut progress = EvalProgress::new(knn.num_samples());
         let stream = EvalStream::new(config).resumable(&trained.results, &trained.identity, &stop);
+        let normalizer = Normalizer::new(backbone.device())?;
+        let show = &mut |done| progress.show(done);
         let features = match encoder {
-            Encoder::Pixels => {
-                let normalizer = Normalizer::new(tch::Device::Cpu)?;
-                knn.features(
-                    &pixel_stream(config),
-                    &normalizer,
-                    &|images| images.flatten(1, -1),
-                    &mut |done| progress.show(done),
-                )?
-            }
+            Encoder::Pixels => knn.features(
+                &pixel_stream(config),
+                &normalizer,
+                &|images| images.flatten(1, -1),
+                show,
+            )?,
             Encoder::Trained | Encoder::Untrained => {
-                let normalizer = Normalizer::new(backbone.device())?;
-                knn.features(
-                    &stream,
-                    &normalizer,
-                    &|images| backbone.encode(images),
-                    &mut |done| progress.show(done),
-                )?
+                knn.features(&stream, &normalizer, &|images| backbone.encode(images), show)?
             }
         };
         let temperature = args.temperature.unwrap_or(config.eval.temperature);
         let neighbours = if args.k.is_empty() { vec![config.eval.k] } else { args.k.clone() };
-        for (&metric, &k) in
-            metrics.iter().flat_map(|metric| neighbours.iter().map(move |k| (metric, k)))
-        {
-            let result = features.evaluate(metric, k, temperature)?;
-            let after = if encoder == Encoder::Trained {
-                format!("after {step} steps")
-            } else {
-                String::new()
-            };
-            outln!("{:9} {after:18} {result}", encoder.name());
-            let report = Report {
-                encoder,
-                branch: &trained.about.branch,
-                step,
-                data: &path,
-                result: &result,
-                eval_seconds: start.elapsed().as_secs_f64(),
-            };
-            let name = named(
-                &format!("knn-{step:08}-{}-{metric}", encoder.name()),
-                &[
-                    &trained.identity,
-                    knn.bank.digest(),
-                    knn.queries.as_ref().map_or("", |queries| queries.digest()),
-                    &format!("{k} {temperature} {} {}", config.eval_size(), config.eval_resize()),
-                ],
-            );
-            write(&trained.results, &name, &report)?;
+        for &metric in &metrics {
+            let results = features.evaluate(metric, &neighbours, temperature)?;
+            for (k, result) in neighbours.iter().zip(&results) {
+                let after = if encoder == Encoder::Trained {
+                    format!("after {step} steps")
+                } else {
+                    String::new()
+                };
+                outln!("{:9} {after:18} {result}", encoder.name());
+                let report = Report {
+                    encoder,
+                    branch: &trained.about.branch,
+                    step,
+                    data: &path,
+                    result,
+                    eval_seconds: start.elapsed().as_secs_f64(),
+                };
+                let name = named(
+                    &format!("knn-{step:08}-{}-{metric}", encoder.name()),
+                    &[
+                        &trained.identity,
+                        knn.bank.digest(),
+                        knn.queries.as_ref().map_or("", |queries| queries.digest()),
+                        &format!(
+                            "{k} {temperature} {} {}",
+                            config.eval_size(),
+                            config.eval_resize()
+                        ),
+                    ],
+                );
+                write(&trained.results, &name, &report)?;
+            }
         }
         stream.forget_parts();
     }
