@@ -25,6 +25,7 @@
 //! This crate links neither libtorch nor CUDA.
 
 mod archive;
+mod atomic;
 pub mod augment;
 pub mod batch;
 pub mod codec;

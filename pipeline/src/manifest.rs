@@ -4,14 +4,22 @@
 //! without one is not a data set. It holds every row group's size, so that order and fetch schedule are
 //! computed without opening a shard.
 
+mod error;
+mod splits;
+
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::error::ManifestError;
+use self::splits::hint;
+pub use self::splits::{find_split, list_splits};
+use crate::atomic::write_atomic;
 
 /// File name of the manifest inside a split's folder.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -151,59 +159,6 @@ pub struct SizeFigures {
     /// older manifests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_coefficient_bytes: Option<u64>,
-}
-
-/// A manifest that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ManifestError {
-    /// The folder holds no manifest.
-    #[error(
-        "{} is not a finished data set: it has no {MANIFEST_FILE}{hint}; make one with `smog-tools shard`",
-        dir.display()
-    )]
-    Missing {
-        /// The folder that was looked at.
-        dir: PathBuf,
-        /// What stands there instead, as a clause that begins with ` (`, or nothing.
-        hint: String,
-    },
-    /// It cannot be read.
-    #[error("cannot read {}", path.display())]
-    Io {
-        /// The manifest.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: std::io::Error,
-    },
-    /// It is not valid JSON of this shape.
-    #[error("{} is not a manifest that this version understands", path.display())]
-    Json {
-        /// The manifest.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// The folder holds data sets, but not the split that was asked for.
-    #[error("{} has no split `{split}`; it has {}", dir.display(), quoted(found))]
-    NoSplit {
-        /// The folder that was looked at.
-        dir: PathBuf,
-        /// The split that was asked for.
-        split: String,
-        /// Splits that are there, at least one.
-        found: Vec<String>,
-    },
-    /// It contradicts itself or is of another version.
-    #[error("{}: {problem}", path.display())]
-    Invalid {
-        /// The manifest.
-        path: PathBuf,
-        /// What is wrong and what was expected.
-        problem: String,
-    },
 }
 
 /// The two fields that every version of the manifest has.
@@ -404,115 +359,9 @@ impl Shard {
     }
 }
 
-/// Finished splits in `dir`, by name: folders beside one another that have a manifest.
-pub fn list_splits(dir: &Path) -> Vec<(String, PathBuf)> {
-    let mut found: Vec<(String, PathBuf)> = fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let path = entry.path();
-            (!name.starts_with('.') && path.join(MANIFEST_FILE).is_file()).then_some((name, path))
-        })
-        .collect();
-    found.sort();
-    found
-}
-
-/// The folder of a split. `dir` is that folder itself or the folder of splits that
-/// `smog-tools shard` wrote. `val` and `validation` are the same split.
-///
-/// # Errors
-/// If it is not there; the error lists the splits that are.
-pub fn find_split(dir: &Path, split: &str) -> Result<PathBuf, ManifestError> {
-    let alias = match split {
-        "val" => "validation",
-        "validation" => "val",
-        other => other,
-    };
-    if dir.join(MANIFEST_FILE).is_file() {
-        let manifest = Manifest::read(dir)?;
-        if manifest.split == split || manifest.split == alias {
-            return Ok(dir.to_path_buf());
-        }
-        return Err(ManifestError::NoSplit {
-            dir: dir.to_path_buf(),
-            split: split.to_owned(),
-            found: vec![manifest.split],
-        });
-    }
-    let splits = list_splits(dir);
-    for name in [split, alias] {
-        if let Some((_, path)) = splits.iter().find(|(found, _)| found == name) {
-            return Ok(path.clone());
-        }
-    }
-    if splits.is_empty() {
-        return Err(ManifestError::Missing { dir: dir.to_path_buf(), hint: hint(dir) });
-    }
-    Err(ManifestError::NoSplit {
-        dir: dir.to_path_buf(),
-        split: split.to_owned(),
-        found: splits.into_iter().map(|(name, _)| name).collect(),
-    })
-}
-
-/// What stands in `dir` instead of a manifest, as a clause that begins with ` (`.
-fn hint(dir: &Path) -> String {
-    if !dir.exists() {
-        return " (there is no such folder)".to_owned();
-    }
-    if !dir.is_dir() {
-        return " (it is a file)".to_owned();
-    }
-    let splits: Vec<String> = list_splits(dir).into_iter().map(|(name, _)| name).collect();
-    if !splits.is_empty() {
-        return format!(" (but the splits {}: name one)", quoted(&splits));
-    }
-    let partial = fs::read_dir(dir).into_iter().flatten().flatten().find_map(|entry| {
-        let name = entry.file_name().into_string().ok()?;
-        (name.starts_with('.') && name.ends_with(".partial")).then_some(name)
-    });
-    match partial {
-        Some(name) => format!(
-            " (but an unfinished `smog-tools shard` run in {name}: give the same command again and it goes \
-             on, or, where all parts of it are done, `smog-tools merge`)"
-        ),
-        None => String::new(),
-    }
-}
-
-fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
 /// Whether a name may stand for a file or folder directly inside another one.
 pub(crate) fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])
-}
-
-/// Replaces `path` as a whole: temporary name, fsync, rename, fsync of the folder.
-pub(crate) fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".tmp");
-    let temporary = path.with_file_name(name);
-    let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&temporary, path)
-    };
-    // On a full disk what was written would keep it full; the failure says more than one to remove it.
-    write().inspect_err(|_| _ = fs::remove_file(&temporary))?;
-    sync_folder(path.parent().unwrap_or(Path::new(".")))
-}
-
-/// Makes renames inside `dir` survive a loss of power.
-pub(crate) fn sync_folder(dir: &Path) -> io::Result<()> {
-    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

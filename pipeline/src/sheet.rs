@@ -8,8 +8,8 @@ use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
+use crate::atomic::write_atomic;
 use crate::codec::Pixels;
-use crate::manifest::write_atomic;
 
 /// Pixels between tiles and around the sheet.
 const GAP: usize = 6;

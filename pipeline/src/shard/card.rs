@@ -7,7 +7,8 @@ use std::io;
 use std::path::Path;
 
 use super::error::ShardError;
-use crate::manifest::{Manifest, list_splits, write_atomic};
+use crate::atomic::write_atomic;
+use crate::manifest::{Manifest, list_splits};
 
 pub(super) const CARD_FILE: &str = "README.md";
 /// Marks a card as ours to replace.

@@ -10,7 +10,8 @@ use super::folder::{REFUSED_FILE, ShardRecord, SplitFolder};
 use super::listing::Refused;
 use super::plan::Plan;
 use super::report::SplitReport;
-use crate::manifest::{FORMAT, MANIFEST_FILE, Manifest, Shard, VERSION, write_atomic};
+use crate::atomic::write_atomic;
+use crate::manifest::{FORMAT, MANIFEST_FILE, Manifest, Shard, VERSION};
 
 /// Written to shards and manifests.
 pub(super) const CREATED_BY: &str = concat!("smog-tools ", env!("CARGO_PKG_VERSION"));

@@ -13,7 +13,8 @@ use super::listing::{Refused, SplitListing};
 use super::part::{Part, PartNote};
 use super::plan::Plan;
 use super::upload::RemoteSplit;
-use crate::manifest::{MANIFEST_FILE, Shard, sync_folder, write_atomic};
+use crate::atomic::{sync_folder, write_atomic};
+use crate::manifest::{MANIFEST_FILE, Shard};
 use crate::source::{Location, OpenError};
 
 /// The plan, inside the folder that is being built and the finished one.

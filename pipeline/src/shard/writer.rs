@@ -18,6 +18,7 @@ use super::error::ShardError;
 use super::figures::Figures;
 use super::image_column::ImageColumn;
 use super::schema;
+use crate::atomic::sync_folder;
 use crate::manifest::{self, Digest, Shard, ShardRowGroup, Span, VERSION};
 use crate::sample::ImageMeta;
 
@@ -192,7 +193,7 @@ impl WrittenShard {
         file.sync_all().map_err(ShardError::io("write", &temporary))?;
         fs::rename(&temporary, &path).map_err(ShardError::io("rename", &temporary))?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        manifest::sync_folder(folder).map_err(ShardError::io("write", folder))?;
+        sync_folder(folder).map_err(ShardError::io("write", folder))?;
         Ok((Some(shard), self.figures))
     }
 }

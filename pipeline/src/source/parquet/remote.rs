@@ -8,8 +8,10 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
+use super::super::rows::COLUMNS;
 use super::super::{Fetch, OpenError, RowGroup, SourceError, footer, places};
-use super::{COLUMNS, FileRange, Split};
+use super::range::FileRange;
+use super::split::Split;
 use crate::manifest::{Digest, MANIFEST_FILE, Manifest, ManifestError};
 use crate::remote::{
     Cache, CachePart, Client, RemoteError, RemoteMetrics, RemoteOptions, RemoteUrl, Requests,

@@ -1,6 +1,8 @@
 use std::fs;
+use std::path::PathBuf;
 
 use arrow::array::Array as _;
+use bytes::Bytes;
 use jpeg_encoder::{ColorType, Encoder};
 use parquet::file::metadata::ParquetMetaDataReader;
 
