@@ -56,7 +56,8 @@ pub(super) trait JpegBackend: Send {
 /// its views need*. That part follows from the plan, hence from (seed, epoch, sample), and never from
 /// threads. `smog-tools shard` decodes whole images, unless told not to, and lets no damaged one in.
 ///
-/// A panic inside a library is caught and refuses the image.
+/// A panic inside a library is caught and refuses the image; inside another JPEG decoder than the reference it leaves the
+/// image to that.
 pub fn decoder(kind: DecoderKind, limits: DecodeLimits) -> Box<dyn ImageDecoder> {
     Box::new(AnyDecoder {
         kind,
@@ -119,9 +120,10 @@ impl ImageDecoder for AnyDecoder {
                         if !matches!(result, Err(Refused::Panic(_))) {
                             self.jpeg = Some(backend);
                         }
-                        if result.map_err(Refused::into_error)? {
+                        if matches!(result, Ok(true)) {
                             return Ok(());
                         }
+                        // Whether it may be shown is the reference's to say, also where this one refuses it.
                     }
                     let reference = reference(&mut self.reference, false)?;
                     guard(|| reference.decode(encoded, &header, &request, scratch, out))

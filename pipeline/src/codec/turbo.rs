@@ -23,7 +23,7 @@ const FILLED_IN: [&str; 3] =
 /// Pixels beside the region that are decoded, too. At the sides of what is decoded there are no neighbours
 /// from which chroma is interpolated, so pixels there differ from those of the whole image: up to two pixels
 /// where chroma has half the columns.
-const MARGIN: u32 = 4;
+pub(super) const MARGIN: u32 = 4;
 
 /// One decompressor, kept from image to image with its tables and buffers.
 pub(super) struct Turbo {

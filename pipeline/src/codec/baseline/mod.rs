@@ -6,8 +6,9 @@
 //! depends on the data, keeps its tables from image to image, and makes pixels only where the views look.
 //!
 //! Everything that it does not know, and every file in which it finds the least thing wrong, goes to libjpeg-turbo
-//! from the start, which then gives the image or the reason; so both refuse the same files. Pixels are those of
-//! libjpeg-turbo to the bit (there are tests).
+//! from the start, which then gives the image or the reason; so both refuse the same files, and of a part of an image the
+//! same damage: all is looked at that libjpeg-turbo would read for it. Pixels are those of libjpeg-turbo to the bit (there
+//! are tests).
 //!
 //! For processors with AVX2 and BMI2; on others libjpeg-turbo decodes everything.
 
@@ -104,10 +105,12 @@ impl Baseline {
         let layout = Layout::new(components, tables);
         let mut units = Units::new(data, scan.restart_interval)?;
         let part = geometry.part;
-        for row in 0..part.bottom {
+        for row in 0..geometry.rows_to_read {
             for column in 0..geometry.units_across() {
                 units.begin()?;
-                if row < part.top || !(part.left..part.right).contains(&column) {
+                if !(part.top..part.bottom).contains(&row)
+                    || !(part.left..part.right).contains(&column)
+                {
                     for block in layout.blocks() {
                         units.skip(block)?;
                     }
@@ -129,11 +132,8 @@ impl Baseline {
                         }
                     }
                 }
-                if row + 1 == part.bottom && column + 1 == part.right {
-                    break;
-                }
             }
-            if row >= part.top {
+            if (part.top..part.bottom).contains(&row) {
                 strip.finish(*simd, row, &geometry, &mut out.data);
             }
         }

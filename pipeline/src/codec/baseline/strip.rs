@@ -3,6 +3,7 @@
 use super::segments::Component;
 use super::{UnitBlock, colour};
 use crate::codec::Region;
+use crate::codec::turbo::MARGIN;
 use crate::simd::Simd;
 
 /// Values beside a row of colour on each side.
@@ -52,6 +53,9 @@ pub(super) struct Geometry {
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) part: Part,
+    /// Rows of units that libjpeg-turbo reads for the region: a file that is damaged there is to be refused on every
+    /// processor.
+    pub(super) rows_to_read: usize,
     /// In pixels.
     pub(super) region: Region,
     /// Luma for each value of colour, across and down.
@@ -69,7 +73,12 @@ impl Geometry {
         };
         let (left, right) = part(region.x, region.width, factors[0], width);
         let (top, bottom) = part(region.y, region.height, factors[1], height);
-        Self { width, height, part: Part { left, right, top, bottom }, region, factors }
+        // It decodes a margin below the region, and interpolates the last rows of a row of units from the next one.
+        let end = (region.y + region.height + MARGIN) as usize;
+        let next = if factors[1] > 1 { 2 } else { 0 };
+        let rows_to_read = (end.min(height) + next).min(height).div_ceil(8 * factors[1]);
+        let part = Part { left, right, top, bottom };
+        Self { width, height, part, rows_to_read, region, factors }
     }
 
     /// Units in a row of the whole image.
