@@ -251,7 +251,8 @@ impl BatchStream {
                 stages.spawn(FETCH_THREAD.to_owned(), move |cancel| dispatcher.run(cancel))
             });
         if let Err(error) = started {
-            self.stop()?;
+            // What had begun finds its neighbours gone and says so; the reason is the first failure.
+            let _ = self.stop();
             return Err(error);
         }
         Ok(())
@@ -268,7 +269,7 @@ impl BatchStream {
         }
         let step = self.state.next_step;
         if self.positions.end() == Some(step) {
-            self.stop()?;
+            self.stop().map_err(|error| self.failed(error))?;
             return Ok(Next::End);
         }
         let Some(running) = &self.running else {

@@ -210,6 +210,58 @@ impl Renderer for FaultyRenderer {
     }
 }
 
+/// A renderer that cannot start: its device is not there.
+#[derive(Debug)]
+pub struct RefusingRenderer;
+
+impl Renderer for RefusingRenderer {
+    fn workers(&self) -> u32 {
+        1
+    }
+
+    fn scratch_bytes(&self, _max_pixels: u64, _max_coefficient_bytes: u64) -> u64 {
+        0
+    }
+
+    fn start(
+        &self,
+        _jobs: Receiver<RowJob>,
+        _context: &RenderContext,
+        _stages: &mut StageSet,
+    ) -> Result<(), PipelineError> {
+        Err(PipelineError::SlotMemory { bytes: 0, problem: "there is no device".to_owned() })
+    }
+}
+
+/// Memory that takes its time to be freed, as that of a device does.
+#[derive(Debug)]
+pub struct SlowMemory;
+
+impl SlotMemory for SlowMemory {
+    fn allocate(&self, bytes: usize) -> Result<Box<dyn SlotBlock>, String> {
+        Ok(Box::new(SlowBlock(HeapMemory.allocate(bytes)?)))
+    }
+}
+
+struct SlowBlock(Box<dyn SlotBlock>);
+
+impl Drop for SlowBlock {
+    fn drop(&mut self) {
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+// SAFETY: the block behind it keeps the contract.
+unsafe impl SlotBlock for SlowBlock {
+    fn pointer(&self) -> NonNull<u8> {
+        self.0.pointer()
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// A renderer that never takes a job.
 #[derive(Debug, Default)]
 pub struct StoppedRenderer {

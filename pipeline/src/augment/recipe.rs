@@ -19,7 +19,7 @@ pub struct ViewRecipe {
     pub count: u32,
     /// Side of the square view in pixels.
     pub size: u32,
-    /// Whether the momentum branch sees it and it sets targets (method.md 1.7). Small crops only predict.
+    /// Whether the momentum branch sees it and it sets targets (docs/METHOD.md, difference 5). Small crops only predict.
     #[serde(default = "yes")]
     pub large: bool,
     /// What part of the image is shown.

@@ -4,6 +4,7 @@
 //! them would be the most expensive one there is. Views are written straight into the slot.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use crossbeam::channel::Receiver;
@@ -123,6 +124,7 @@ impl Worker {
     }
 
     fn attempt(&mut self, job: &mut RowJob, row: u32, key: &SampleKey) -> Result<(), CodecError> {
+        let _culprit = Culprit { key, path: &job.group.paths[row as usize] };
         let encoded = job.group.encoded(row);
         let meta = &job.group.metas[row as usize];
         let mut parts = job.lease.parts();
@@ -140,6 +142,21 @@ impl Worker {
             self.augment.task(Duration::from_nanos(timings.augment_nanos), 1, 0);
         }
         result
+    }
+}
+
+/// Names the sample that a worker panics over.
+struct Culprit<'a> {
+    key: &'a SampleKey,
+    path: &'a str,
+}
+
+impl Drop for Culprit<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let (sample, epoch) = (self.key.sample.0, self.key.epoch);
+            tracing::error!(sample, path = self.path, epoch, "a worker panicked over this sample");
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use arrow::array::BinaryViewBuilder;
 
 use super::{RowGroup, RowGroupInfo, Source, SourceError};
+use crate::remote::RemoteMetrics;
 use crate::sample::{RowGroupId, SampleId};
 
 /// Rows that a row group of a subset has at least, where there are as many. The chosen rows of several row groups
@@ -113,6 +114,20 @@ impl Source for SubsetSource {
         self.whole.max_pixels()
     }
 
+    fn max_coefficient_bytes(&self) -> u64 {
+        self.whole.max_coefficient_bytes()
+    }
+
+    fn held_bytes(&self) -> u64 {
+        let rows = 4 * self.num_samples();
+        let kept: u64 = self.groups.iter().map(|group| group.bytes).sum();
+        self.whole.held_bytes() + rows + if self.is_kept { kept } else { 0 }
+    }
+
+    fn remote_metrics(&self) -> Option<RemoteMetrics> {
+        self.whole.remote_metrics()
+    }
+
     fn read(&self, group: RowGroupId) -> Result<RowGroup, SourceError> {
         let Some(kept) = self.kept.get(group.0 as usize).filter(|_| self.is_kept) else {
             return self.collect(group);
@@ -168,6 +183,42 @@ mod tests {
         let expected: Vec<_> = chosen.iter().map(|&sample| all[sample as usize].clone()).collect();
         assert_eq!(of(&subset), expected);
         assert_eq!(of(&subset), expected, "and again from memory");
+    }
+
+    /// A source whose figures are not those that a source has by default.
+    struct Told(Arc<dyn Source>);
+
+    impl Source for Told {
+        fn row_groups(&self) -> &[RowGroupInfo] {
+            self.0.row_groups()
+        }
+        fn digest(&self) -> &str {
+            self.0.digest()
+        }
+        fn classes(&self) -> &[String] {
+            self.0.classes()
+        }
+        fn max_pixels(&self) -> u64 {
+            self.0.max_pixels()
+        }
+        fn max_coefficient_bytes(&self) -> u64 {
+            77
+        }
+        fn held_bytes(&self) -> u64 {
+            1_000_000_000
+        }
+        fn read(&self, group: RowGroupId) -> Result<RowGroup, SourceError> {
+            self.0.read(group)
+        }
+    }
+
+    #[test]
+    fn the_forecast_knows_what_the_whole_takes_and_what_is_kept() {
+        let subset = SubsetSource::new(Arc::new(Told(whole())), &[1, 2, 200]).unwrap();
+        assert_eq!(subset.max_coefficient_bytes(), 77);
+        let bytes: u64 = subset.row_groups().iter().map(|group| group.bytes).sum();
+        assert!(bytes > 0);
+        assert_eq!(subset.held_bytes(), 1_000_000_000 + 3 * 4 + bytes);
     }
 
     #[test]

@@ -19,7 +19,10 @@ use crate::sample::{RowGroupId, SampleId};
 
 /// Image bytes and rows of a row group, as `smog-tools shard` makes them.
 const GROUP_BYTES: u64 = 16 << 20;
-const GROUP_ROWS: usize = 512;
+const GROUP_ROWS: u32 = 512;
+/// Rows of a row group at least, where its tar has as many: an image that cannot be decoded is replaced by another one
+/// of its row group.
+const LEAST_ROWS: u32 = 2;
 /// Bytes of an image that its header is looked for in when the source is opened.
 const HEADER_BYTES: u64 = 64 << 10;
 
@@ -90,8 +93,12 @@ impl WebDatasetSource {
             }
         }
         source.classes = (0..num_classes).map(|class| class.to_string()).collect();
-        source.digest = digest.finalize().to_hex().to_string();
         source.groups = groups(&source.images);
+        // The order of samples follows from the row groups.
+        for group in &source.groups {
+            digest.update(&group.rows.to_le_bytes());
+        }
+        source.digest = digest.finalize().to_hex().to_string();
         source.max_pixels = source.expected_pixels();
         Ok(source)
     }
@@ -143,23 +150,32 @@ fn check(path: &Path, contents: &Contents) -> Result<(), OpenError> {
 /// Runs of images of one tar, limited by bytes and rows.
 fn groups(images: &[Image]) -> Vec<RowGroupInfo> {
     let mut groups: Vec<RowGroupInfo> = Vec::new();
-    let mut last_file = None;
-    for (number, image) in images.iter().enumerate() {
-        let bytes = u64::from(image.bytes);
-        match groups.last_mut() {
-            Some(group)
-                if last_file == Some(image.file)
-                    && (group.rows as usize) < GROUP_ROWS
-                    && group.bytes + bytes <= GROUP_BYTES =>
-            {
-                group.rows += 1;
-                group.bytes += bytes;
-            }
-            _ => {
-                groups.push(RowGroupInfo { first_sample: SampleId(number as u32), rows: 1, bytes })
+    for images in images.chunk_by(|a, b| a.file == b.file) {
+        let first_of_file = groups.len();
+        for image in images {
+            let bytes = u64::from(image.bytes);
+            let takes = |group: &RowGroupInfo| {
+                group.rows < LEAST_ROWS
+                    || group.rows < GROUP_ROWS && group.bytes + bytes <= GROUP_BYTES
+            };
+            match groups[first_of_file..].last_mut() {
+                Some(group) if takes(group) => {
+                    group.rows += 1;
+                    group.bytes += bytes;
+                }
+                _ => {
+                    let first = groups.last().map_or(0, |last| last.first_sample.0 + last.rows);
+                    groups.push(RowGroupInfo { first_sample: SampleId(first), rows: 1, bytes });
+                }
             }
         }
-        last_file = Some(image.file);
+        if let [.., before, rest] = &mut groups[first_of_file..]
+            && rest.rows < LEAST_ROWS
+        {
+            before.rows += rest.rows;
+            before.bytes += rest.bytes;
+            groups.pop();
+        }
     }
     groups
 }
@@ -214,7 +230,7 @@ impl Source for WebDatasetSource {
         let block = views.append_block(Buffer::from(bytes));
         let mut start = 0;
         for image in images {
-            // A row group is at most one image above GROUP_BYTES, and images are at most 1 GiB.
+            // At most two images are above GROUP_BYTES or a third one behind them, and images are at most 1 GiB.
             views
                 .try_append_view(block, start, image.bytes)
                 .map_err(|error| damaged(error.to_string()))?;

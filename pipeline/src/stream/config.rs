@@ -17,8 +17,8 @@ const MAX_WORKERS: u32 = 1024;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamMode {
-    /// Epochs follow one another for ever; what does not fill the last batch of an epoch is left out of it
-    /// (other samples in each epoch).
+    /// Epochs follow one another for ever; what does not fill the last batch of an epoch is left out of it: other
+    /// samples in each epoch, but with [`OrderSettings::Sequential`] always the last ones.
     #[default]
     Endless,
     /// One epoch; the last batch is padded by repeating its last sample, and [`HostBatch::valid`] says

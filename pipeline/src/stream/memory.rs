@@ -109,21 +109,23 @@ impl MemoryForecast {
         let mut ways = vec![format!("raise memory_budget_bytes to {}", self.total_bytes())];
         let fixed = self.total_bytes() - self.resident_groups_bytes - self.order_bytes;
         if config.order != OrderSettings::Sequential {
-            // One row group more than the window is wide may be in use at once.
-            let window = (1..self.needed_groups).rev().find(|&window| {
+            let fits = |window: u32| {
                 let settings = OrderSettings::Window { row_groups: window };
                 let order = order(settings, groups, config.seed);
                 let order_bytes = ORDER_WALKS * order.rows_bytes();
+                // One row group more than the window is wide may be in use at once.
                 fixed + order_bytes + largest(groups, window + 1) <= self.budget_bytes
-            });
-            match window {
-                Some(window) => {
-                    ways.push(format!("shuffle within a window of {window} row groups"))
-                }
-                None if self.needed_groups > 1 => {
-                    ways.push("write shards with smaller row groups (smog-tools shard)".to_owned());
-                }
-                None => {}
+            };
+            // The widest window that fits lies in `window..too_wide`; 0 is none.
+            let (mut window, mut too_wide) = (0, self.needed_groups);
+            while window + 1 < too_wide {
+                let middle = window.midpoint(too_wide);
+                *(if fits(middle) { &mut window } else { &mut too_wide }) = middle;
+            }
+            if window > 0 {
+                ways.push(format!("shuffle within a window of {window} row groups"));
+            } else if self.needed_groups > 1 {
+                ways.push("write shards with smaller row groups (smog-tools shard)".to_owned());
             }
         }
         if self.slots_bytes > self.budget_bytes / 4 {

@@ -32,7 +32,9 @@ impl StreamState {
     /// Version that this crate writes.
     pub const VERSION: u32 = 1;
 
-    /// Checks that `self` is the stream of which `saved` is a position.
+    /// Checks that `self` is the stream of which `saved` is a position. [`StreamMode`](super::StreamMode) and
+    /// [`RenderSettings`](crate::render::sample::RenderSettings) are no part of a position: who changes them between
+    /// sittings has to compare them, as `smog-trainer` does with all of its settings.
     ///
     /// # Errors
     /// What differs, with both values. A different order of batches is never guessed around.

@@ -10,7 +10,8 @@ use smog_pipeline::runtime::PipelineError;
 use smog_pipeline::source::Source;
 use smog_pipeline::stream::{BatchStream, Next, Start, StreamConfig, StreamParts};
 use smog_tests::faults::{
-    Fault, FaultyMemory, FaultyRenderer, FaultySource, breaking_decoder, let_decode, since_fault,
+    Fault, FaultyMemory, FaultyRenderer, FaultySource, RefusingRenderer, SlowMemory,
+    breaking_decoder, let_decode, since_fault,
 };
 use smog_tests::streams::{config, digest, next, open, source};
 use smog_tests::watch::{assert_no_stage_left, eventually, stage_threads, watched};
@@ -191,6 +192,19 @@ fn the_first_failure_is_reported_and_not_one_that_follows_from_it() {
             let PipelineError::Stage(failure) = error else { panic!("no stage: {error}") };
             assert_eq!(failure.stage, "smog-read", "{:?}", failure.cause);
         }
+    });
+}
+
+/// The reader runs already, and finds nobody to read for while the slots are freed.
+#[test]
+fn why_a_renderer_does_not_start_is_said_and_not_what_follows_from_it() {
+    watched(|| {
+        let parts =
+            StreamParts { renderer: Arc::new(RefusingRenderer), memory: Arc::new(SlowMemory) };
+        let error = BatchStream::open_with(source(), config(), Start::Step(0), parts).err();
+        let text = error.expect("it does not start").to_string();
+        assert!(text.contains("there is no device"), "{text}");
+        assert_no_stage_left();
     });
 }
 

@@ -54,6 +54,32 @@ fn samples_of_several_tars_come_back_byte_for_byte() {
 }
 
 #[test]
+fn no_image_is_alone_in_its_row_group_where_its_tar_has_two() {
+    let rows = |sizes: &[(u32, u32)]| -> Vec<u32> {
+        let images: Vec<Image> = sizes
+            .iter()
+            .map(|&(file, mib)| Image { offset: 0, bytes: mib << 20, file, label: -1, name: 0 })
+            .collect();
+        let groups = groups(&images);
+        let mut next = 0;
+        for group in &groups {
+            assert_eq!(group.first_sample.0, next);
+            next += group.rows;
+        }
+        let bytes: u64 = groups.iter().map(|group| group.bytes).sum();
+        assert_eq!(bytes, sizes.iter().map(|&(_, mib)| u64::from(mib) << 20).sum::<u64>());
+        groups.iter().map(|group| group.rows).collect()
+    };
+    // A large image takes the next one along; a rest of one joins what is before it.
+    assert_eq!(rows(&[(0, 20), (0, 20), (0, 20), (0, 20)]), [2, 2]);
+    assert_eq!(rows(&[(0, 20), (0, 20), (0, 20)]), [3]);
+    assert_eq!(rows(&[(0, 8), (0, 8), (0, 8)]), [3]);
+    assert_eq!(rows(&[(0, 8), (0, 8), (0, 8), (0, 8)]), [2, 2]);
+    // Another tar is another row group, also for a single image.
+    assert_eq!(rows(&[(0, 1), (0, 1), (1, 1), (2, 1), (2, 1)]), [2, 1, 2]);
+}
+
+#[test]
 fn the_digest_names_the_content_and_not_the_folder() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for dir in [&a, &b] {
