@@ -1,13 +1,19 @@
 //! Whole runs: resumed, refused, interrupted, broken. One program, since each test program links libtorch.
 
 #[cfg(test)]
+mod call;
+#[cfg(test)]
 mod collapse;
 #[cfg(test)]
 mod cuda;
 #[cfg(test)]
 mod diverge;
 #[cfg(test)]
+mod embed;
+#[cfg(test)]
 mod evaluate;
+#[cfg(test)]
+mod export;
 #[cfg(test)]
 mod pipes;
 #[cfg(test)]

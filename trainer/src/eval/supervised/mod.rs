@@ -3,6 +3,7 @@
 mod job;
 mod protocol;
 mod score;
+mod training;
 
 pub use job::{Ended, Job, Report, TrainingFigures};
 pub use protocol::{Decay, Protocol};
