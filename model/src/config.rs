@@ -119,7 +119,7 @@ impl ModelConfig {
     }
 }
 
-/// Number of groups and their movement (K, beta and tau of the paper).
+/// Number of groups and their movement (K, beta and tau of docs/METHOD.md).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GroupsConfig {

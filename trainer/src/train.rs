@@ -1,6 +1,6 @@
 //! The step loop, top to bottom.
 //!
-//! A step does, in this order (method.md 1.3): batch, forward of all views, loss, backward, optimiser, groups,
+//! A step does, in this order (docs/METHOD.md, One step): batch, forward of all views, loss, backward, optimiser, groups,
 //! feature memory, then either the moving average of the momentum branch or, when it is due, the reset of the
 //! groups. Nothing in it waits for the device except a checkpoint, an evaluation, a reset of the groups, the bound on how
 //! far the host runs ahead (`pace.rs`) and, on a CPU, the check of the loss; lines of the log are read from the device when
@@ -238,7 +238,7 @@ impl Session {
                         }
                         done => done?,
                     };
-                    // In this step the momentum branch is copied or stays; it does not average (method.md 2).
+                    // In this step the momentum branch is copied or stays; it does not average (step 6 of docs/METHOD.md).
                     if reset_settings.copy_to_momentum {
                         self.model.copy_to_momentum();
                     }
@@ -284,10 +284,15 @@ impl Session {
             })
             .map_err(TrainError::eval)?;
         for metric in Metric::ALL {
-            let result = features.evaluate(metric, k, temperature).map_err(TrainError::eval)?;
-            self.progress.note(&format!("-- step {}: {result} --", self.position.step));
-            let eval_seconds = start.elapsed().as_secs_f64();
-            self.write(&Event::Knn { step: self.position.step, result: &result, eval_seconds })?;
+            for result in features.evaluate(metric, &[k], temperature).map_err(TrainError::eval)? {
+                self.progress.note(&format!("-- step {}: {result} --", self.position.step));
+                let eval_seconds = start.elapsed().as_secs_f64();
+                self.write(&Event::Knn {
+                    step: self.position.step,
+                    result: &result,
+                    eval_seconds,
+                })?;
+            }
         }
         Ok(())
     }

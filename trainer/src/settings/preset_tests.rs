@@ -61,7 +61,7 @@ fn every_value_of_a_preset_says_where_it_comes_from() {
     }
 }
 
-/// Rows of method.md section 10, `name = value`; what it does not give is not here.
+/// What presets are meant to be, `name = value`.
 const DESIGN: &[(&[&str], &[&str])] = &[
     (
         &["imagenet-resnet50", "imagenet-resnet50-multicrop"],
@@ -74,7 +74,7 @@ const DESIGN: &[(&[&str], &[&str])] = &[
             "optimizer.weight_decay = 1e-6",
             "schedule.lr_per_256 = 0.3",
             "schedule.warmup = '10 epochs'",
-            // Section 3: from 0.3 to 4.8.
+            // From 0.3 to 4.8.
             "schedule.warmup_start = 0.0625",
             "schedule.final_lr_ratio = 0.001",
             "reset.kmeans.max_points_per_group = 256",

@@ -283,7 +283,7 @@ impl Default for ScheduleSection {
     }
 }
 
-/// `[reset]`: the periodic k-means over remembered projections (method.md section 2).
+/// `[reset]`: the periodic k-means over remembered projections (step 6 of docs/METHOD.md).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResetSection {

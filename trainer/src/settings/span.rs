@@ -1,8 +1,8 @@
 //! Stretches of training: `"300 steps"`, `"100000 samples"`, `"0.5 epochs"`, `"5 %"`.
 //!
 //! One text instead of three keys, so that a later layer of settings replaces the unit together with the
-//! number, and so that the unit is always seen (method.md section 2: a bare 300 means very different things
-//! at batch 256 and at batch 4096).
+//! number, and so that the unit is always seen (a bare 300 means very different things at batch 256 and at batch
+//! 4096).
 
 use std::fmt;
 use std::str::FromStr;

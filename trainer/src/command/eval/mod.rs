@@ -45,7 +45,7 @@ enum What {
 /// Which encoder is evaluated, and with which data.
 #[derive(clap::Args)]
 pub(crate) struct Subject {
-    /// Run folder, or a file of `smog-trainer export`
+    /// Run folder; `knn` of the trained encoder, `linear`, `finetune` and `embed` also take a file of `smog-trainer export`
     run: PathBuf,
     /// Shards, images, Parquet files or WebDataset tars: a folder, file or pattern; or synthetic:COUNT[:SIDE] [default:
     /// the data of the run]
