@@ -9,6 +9,10 @@ mod diverge;
 #[cfg(test)]
 mod evaluate;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
+mod interrupts;
+#[cfg(test)]
 mod pipes;
 #[cfg(test)]
 mod preflight;
@@ -16,6 +20,8 @@ mod preflight;
 mod presets;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod program;
 #[cfg(test)]
 mod resident;
 #[cfg(test)]
