@@ -13,8 +13,9 @@ use smog_pipeline::shard::{
     default_out, shard_listed,
 };
 use smog_pipeline::source::{Found, Location, OpenError, Source, SyntheticSource, find, find_with};
+use smog_terminal::environment::cache_dir;
+use smog_terminal::quoted;
 
-use crate::environment;
 use crate::eval::knn::KnnData;
 
 /// Prefix of generated data, `synthetic:COUNT[:SIDE]`.
@@ -53,7 +54,7 @@ pub enum DataError {
     #[error(
         "the shards in {} (split `{split}`) were {difference}. Make them anew: smog-tools shard --overwrite {}; or use \
          them as they are: --data {}",
-        shards.display(), path.display(), shards.display()
+        shards.display(), quoted(path), quoted(shards)
     )]
     Stale {
         /// The folder of images.
@@ -141,7 +142,7 @@ impl DataSet {
         }
         let given = absolute(given);
         match find_with(&given, remote) {
-            Ok(Found::Folder(dir)) => Self::sharded(&dir, environment::cache_dir(), progress),
+            Ok(Found::Folder(dir)) => Self::sharded(&dir, cache_dir(), progress),
             Err(OpenError::Missing { path }) if cache::holds(&path) => {
                 Err(DataError::CacheGone { path })
             }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use smog_model::ModelError;
 use smog_model::cuda::{CudaError, VersionError};
 use smog_pipeline::runtime::PipelineError;
+use smog_terminal::failure::one_line;
+use smog_terminal::quoted;
 
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
@@ -50,8 +52,9 @@ pub enum TrainError {
     OutFile(#[from] OutFileError),
     /// A checkpoint was not saved, which ends the run.
     #[error(
-        "the checkpoint of step {step} was not saved{}. Make room on the disk, and go on with: smog-trainer run --resume {}",
-        good_step(*good), run.display()
+        "the checkpoint of step {step} was not saved ({}){}. Make room on the disk, and go on with: smog-trainer run \
+         --resume {}",
+        one_line(source), good_step(*good), quoted(run)
     )]
     Unsaved {
         /// Steps done.
@@ -96,7 +99,7 @@ pub enum TrainError {
     /// There is a run already.
     #[error(
         "{} already holds a run; continue it with --resume {}, or choose another --run-dir",
-        path.display(), path.display()
+        path.display(), quoted(path)
     )]
     Exists {
         /// The run folder.
@@ -105,7 +108,7 @@ pub enum TrainError {
     /// The folder for a new run holds other things.
     #[error(
         "--run-dir {} is not empty ({found} is in it) and is no run; name a new folder, such as {}",
-        path.display(), path.join("run").display()
+        path.display(), quoted(path.join("run"))
     )]
     NotEmpty {
         /// The folder.

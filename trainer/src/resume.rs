@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use smog_model::FeatureMemory;
 use smog_pipeline::source::Source;
+use smog_terminal::quoted;
 use toml::Table;
 
 use crate::checkpoint::{Checkpoint, CheckpointError, RunState};
@@ -21,7 +22,8 @@ pub enum ResumeError {
         "these settings cannot change within a run:\n{}\nGo on with the old values, or start a new run with the new ones. It \
          can begin with this run's encoder: smog-trainer export {} --out encoder.safetensors, then \
          smog-trainer run --init encoder.safetensors with another --run-dir",
-        list(differences), run.display()
+        list(differences),
+        quoted(run)
     )]
     Fixed {
         /// The run folder.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use smog_terminal::outln;
 use smog_trainer::error::TrainError;
 use smog_trainer::export;
 use smog_trainer::outfile::OutFile;

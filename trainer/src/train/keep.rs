@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use smog_model::{first_not_finite, guard};
+use smog_terminal::failure::one_line;
 use tch::Tensor;
 
 use crate::checkpoint::Store;
@@ -62,7 +63,7 @@ impl Session {
     /// [`Session::proven`] in a run that is about to end by what matters more than an old checkpoint that stays.
     pub(super) fn proven_before_the_end(&mut self, steps: u64) {
         if let Err(error) = self.proven(steps) {
-            tracing::warn!("{}", chain(&error));
+            tracing::warn!("{}", one_line(&error));
         }
     }
 
@@ -133,15 +134,15 @@ impl Session {
                 Ok(older) => good = older,
                 Err(error) => refused.push(format!(
                     "the checkpoint of step {step}, which is to blame, could not be set aside: {}; remove it before you go on",
-                    chain(&error)
+                    one_line(&error)
                 )),
             }
         }
         let saved = self.keep_for_a_look(step, &dir).map_err(|error| {
-            refused.push(format!("the state could not be saved for a look: {}", chain(&error)));
+            refused.push(format!("the state could not be saved for a look: {}", one_line(&error)));
         });
         if let Err(error) = self.write(&Event::Diverged { step: step + 1 }) {
-            refused.push(chain(&error));
+            refused.push(one_line(&error));
         }
         let lr = self.timetable.lr(step);
         let (saved, seen_after) = (saved.ok(), self.position.step);
@@ -157,12 +158,6 @@ impl Session {
         std::fs::write(&path, text).map_err(TrainError::io("write", &path))?;
         Ok(saved)
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

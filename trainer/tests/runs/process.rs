@@ -41,6 +41,25 @@ fn a_finished_run_leaves_with_zero_and_a_wrong_call_with_two() {
 }
 
 #[test]
+fn the_next_command_can_be_pasted_where_a_folder_has_a_space() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("my run");
+    let name = format!("'{}'", path.display());
+    let stopped = run(&mut command(&path, &["--steps", "3", "--stop-after", "1"]));
+    let finished = run(&mut resume(&path, &[]));
+    let already = run(&mut resume(&path, &[]));
+    let taken = run(&mut command(&path, &["--steps", "3"]));
+    for ((code, text), expected, part) in [
+        (stopped, 75, format!("Go on with: smog-trainer run --resume {name}\n")),
+        (finished, 0, format!("; next: smog-trainer eval knn {name} --encoder")),
+        (already, 0, format!("To train longer: smog-trainer run --resume {name} --epochs N")),
+        (taken, 2, format!("continue it with --resume {name}, or")),
+    ] {
+        assert!(code == Some(expected) && text.contains(&part), "{part}: {code:?} {text}");
+    }
+}
+
+#[test]
 fn a_run_is_evaluated_with_every_encoder_and_each_figure_names_its_metric() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");

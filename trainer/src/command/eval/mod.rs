@@ -13,11 +13,11 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use smog_model::EncoderBranch;
+use smog_terminal::{Progress, outln};
 use smog_trainer::data::{DataError, DataSet};
 use smog_trainer::error::TrainError;
 use smog_trainer::eval::knn::KnnData;
 use smog_trainer::export::write_text;
-use smog_trainer::progress::ShardingProgress;
 use smog_trainer::settings::RunConfig;
 use smog_trainer::trained::Wanted;
 
@@ -112,7 +112,7 @@ impl Subject {
             .or_else(|| config.eval.path.clone())
             .or_else(|| config.data.path.clone());
         let path = path.ok_or(DataError::NotGiven)?;
-        Ok((DataSet::find(&path, &config.data.remote(), &ShardingProgress::new())?, path))
+        Ok((DataSet::find(&path, &config.data.remote(), &Progress::new())?, path))
     }
 }
 
