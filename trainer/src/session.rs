@@ -136,9 +136,10 @@ impl Session {
         let progress = Progress::new(timetable.scale.total_steps, options.quiet);
         let knn = knn_data(&config, eval_data.unwrap_or(data))?;
 
+        let say = |line: &str| progress.note(line);
         let opened = options.resume.then(|| RunFolder::open(&options.run_dir)).transpose()?;
         let checkpoint =
-            opened.as_ref().map(|folder| resume::newest(folder, &progress)).transpose()?.flatten();
+            opened.as_ref().map(|folder| resume::newest(folder, &say)).transpose()?.flatten();
         let changed = match (&opened, &checkpoint) {
             (Some(folder), Some(Checkpoint { state, .. })) => {
                 resume::compare(&config, folder, state, &*source, &options.allow_change)?

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
+use smog_pipeline::shard::Listing;
 use smog_terminal::exit_code::INTERRUPTED;
 use smog_terminal::{Progress, note, outln, quoted};
 use smog_trainer::data::{DataError, DataSet};
 use smog_trainer::error::TrainError;
 use smog_trainer::folder::{RunFolder, stored_settings};
+use smog_trainer::resume;
 use smog_trainer::session::{RunOptions, Session};
 use smog_trainer::settings::{DataMode, RawConfig, RunConfig, SettingsError, presets};
 use smog_trainer::signals::StopRequest;
@@ -125,7 +127,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let given = config.data.path.clone().ok_or(DataError::NotGiven).map_err(TrainError::from)?;
     let sharding = Progress::new();
     let remote = config.data.remote();
-    let data = DataSet::find(&given, &remote, &sharding).map_err(TrainError::from)?;
+    let may_shard = |listing: &Listing| match &resumed {
+        Some(run) => resume::before_sharding(run, &config, &args.allow_change, listing),
+        None => Ok(()),
+    };
+    let data = DataSet::find_asking(&given, &remote, &sharding, &may_shard)?;
     config.data.path = Some(data.path_of(&given));
     let eval_data = match &config.eval.path {
         Some(path) => Some(DataSet::find(path, &remote, &sharding).map_err(TrainError::from)?),

@@ -28,6 +28,7 @@ impl TrainError {
                     ResumeError::Fixed { .. }
                         | ResumeError::Changed { .. }
                         | ResumeError::OtherData { .. }
+                        | ResumeError::OtherImages { .. }
                 )
                 | Self::Checkpoint(CheckpointError::Kind { .. })
                 | Self::Device { .. }

@@ -27,4 +27,6 @@ mod resident;
 #[cfg(test)]
 mod resume;
 #[cfg(test)]
+mod sharded;
+#[cfg(test)]
 mod support;

@@ -29,8 +29,13 @@ const TINY: &[&str] = &[
 
 /// A tiny run by the program, with more arguments; the later one of two settings counts.
 pub(crate) fn command(run: &Path, args: &[&str]) -> Command {
+    command_on(Path::new("synthetic:60:32"), run, args)
+}
+
+/// The same on other data.
+pub(crate) fn command_on(data: &Path, run: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
-    command.args(["run", "--preset", "demo", "--data", "synthetic:60:32", "--run-dir"]).arg(run);
+    command.args(["run", "--preset", "demo", "--data"]).arg(data).arg("--run-dir").arg(run);
     TINY.iter().for_each(|set| {
         command.args(["--set", set]);
     });
