@@ -90,6 +90,8 @@ pub struct Session {
     /// Which of its checkpoints are good.
     pub(crate) kept: Kept,
     pub(crate) metrics: MetricsFile,
+    /// Why the metrics lack lines. The run then ends, once its state is saved.
+    pub(crate) unwritten: Option<std::io::Error>,
     pub(crate) progress: Progress,
     /// Whether the samples have classes, so that an evaluation can be suggested.
     pub(crate) is_labelled: bool,
@@ -260,6 +262,7 @@ impl Session {
             position,
             folder,
             metrics,
+            unwritten: None,
             progress,
             is_labelled: !source.classes().is_empty(),
             knn,
