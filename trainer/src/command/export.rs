@@ -42,6 +42,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         branch: args.branch.into(),
         device: Some("cpu".to_owned()),
         threads: None,
+        memory_budget_mib: None,
     };
     let trained = wanted.load()?;
     export::write(&args.out, &trained.backbone, &trained.about)?;

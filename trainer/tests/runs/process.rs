@@ -60,6 +60,33 @@ fn the_next_command_can_be_pasted_where_a_folder_has_a_space() {
 }
 
 #[test]
+fn an_evaluation_over_its_memory_budget_is_a_wrong_call_and_says_what_would_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let large = ["--set", "eval.size=96", "--set", "eval.resize=96"];
+    let (code, text) = run(&mut command(&path, &[&["--steps", "2"], &large[..]].concat()));
+    assert_eq!(code, Some(0), "{text}");
+    let call = |what: &[&str], mib: &str| {
+        let mut command = Command::new(BINARY);
+        command.args(what).arg(&path).args(["--memory-budget-mib", mib]);
+        run(command.current_dir(dir.path()).stdout(Stdio::piped()).stderr(Stdio::piped()))
+    };
+    let knn = ["eval", "knn", "--k", "5"];
+    for what in
+        [&knn[..], &["eval", "linear"], &["eval", "linear", "--protocol", "swav"], &["embed"]]
+    {
+        let (code, text) = call(what, "1");
+        assert_eq!(code, Some(2), "{what:?}: {text}");
+        assert!(text.contains("does not fit in its memory budget"), "{what:?}: {text}");
+    }
+    let (_, text) = call(&knn, "1");
+    let (_, needed) = text.split_once("raise the budget: --memory-budget-mib ").unwrap();
+    let (needed, _) = needed.split_once(' ').unwrap();
+    let (code, text) = call(&knn, needed);
+    assert_eq!(code, Some(0), "{needed}: {text}");
+}
+
+#[test]
 fn a_run_is_evaluated_with_every_encoder_and_each_figure_names_its_metric() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");

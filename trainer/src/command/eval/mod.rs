@@ -63,6 +63,9 @@ pub(crate) struct Subject {
     /// Cores to use; 0 takes all [default: as the run]
     #[arg(long)]
     threads: Option<u32>,
+    /// Memory for reading the data, in MiB [default: as the run]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    memory_budget_mib: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -101,6 +104,7 @@ impl Subject {
             branch: self.branch.into(),
             device: self.device.clone(),
             threads: self.threads,
+            memory_budget_mib: self.memory_budget_mib,
         }
     }
 
