@@ -81,7 +81,7 @@ clippy: setup
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 docs: setup
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 
 deny:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \

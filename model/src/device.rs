@@ -3,7 +3,7 @@
 //! All of it also works on the CPU, where work is done when the call returns: there is one stream, an event is done
 //! when it is recorded, and memory is plain. So code that is written for a GPU runs, and is tested, without one.
 //!
-//! Operations panic when libtorch refuses, as tch's plain ones do; see [`guard`](crate::guard).
+//! Operations panic when libtorch refuses, as tch's plain ones do; see [`guard`](crate::guard()).
 
 use std::ffi::{c_char, c_void};
 use std::ptr;

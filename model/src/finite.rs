@@ -8,7 +8,7 @@ use crate::torch;
 /// The name of the first tensor that holds something else than finite numbers. Waits for the device, once for all.
 ///
 /// # Panics
-/// Where libtorch refuses an operation (see [`guard`](crate::guard)).
+/// Where libtorch refuses an operation (see [`guard`](crate::guard())).
 pub fn first_not_finite<'a>(
     state: impl IntoIterator<Item = &'a (String, Tensor)>,
 ) -> Option<&'a str> {

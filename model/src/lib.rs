@@ -26,7 +26,7 @@
 //! | `torch` | kernels and switches of libtorch that tch does not bind |
 //! | `guard` | the one boundary where a refusal of libtorch becomes a [`ModelError`] |
 //!
-//! Operations are tch's plain ones, which panic when libtorch refuses; callers wrap a step in [`guard`].
+//! Operations are tch's plain ones, which panic when libtorch refuses; callers wrap a step in [`guard()`].
 //!
 //! On a CPU, libtorch's OpenMP threads wait for each other by spinning. Where decode workers use the same cores, that
 //! costs a multiple of the work itself: with three to five times as many busy threads as cores, a step took 1.3 s

@@ -129,7 +129,7 @@ impl SmogModel {
     /// batch.
     ///
     /// # Panics
-    /// Where libtorch refuses an operation (see [`guard`]) or the views make no pair
+    /// Where libtorch refuses an operation (see [`guard()`]) or the views make no pair
     /// ([`ModelConfig::check_views`]).
     pub fn forward(&mut self, views: &[Tensor], num_large: usize, step: u64) -> StepOutput {
         let pairing = Pairing::new(self.config.direction, views.len(), num_large, step);

@@ -1,6 +1,6 @@
 //! What tch has no binding for (`model/torch/shim.cpp`): foreach and fused kernels, and autocast.
 //!
-//! These are plain operations like tch's own: they panic when libtorch refuses, and [`guard`](crate::guard) makes an
+//! These are plain operations like tch's own: they panic when libtorch refuses, and [`guard`](crate::guard()) makes an
 //! error of that.
 
 use std::ffi::{CStr, c_char, c_void};

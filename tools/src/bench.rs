@@ -1,12 +1,12 @@
 //! `smog-tools bench`: how fast the pipeline is, as a whole and stage by stage.
 
+mod interrupt;
 mod manifest;
 mod pipeline;
 mod stage;
-mod trace;
 mod usage;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use clap::Subcommand;
 use smog_pipeline::codec::{DecodeLimits, DecoderKind};
 use smog_pipeline::render::sample::RenderSettings;
 use smog_pipeline::source::{Source, SyntheticSource, find_with};
+use smog_terminal::line as say;
 
-use crate::output::line as say;
 use crate::remote::RemoteArgs;
 use crate::usage::Usage;
 use crate::views::Views;
@@ -70,6 +70,16 @@ struct Common {
     json: bool,
     #[command(flatten)]
     remote: RemoteArgs,
+}
+
+impl Args {
+    /// Where a trace is asked for.
+    pub(crate) fn trace(&self) -> Option<&Path> {
+        match &self.what {
+            What::Pipeline(args) => args.trace.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 impl Common {

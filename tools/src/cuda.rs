@@ -15,8 +15,11 @@ use smog_cuda::kernels::{KernelOptions, Kernels, check as kernels};
 use smog_pipeline::augment::Recipe;
 use smog_pipeline::source::{Source, SyntheticSource, find};
 use smog_pipeline::stream::StreamConfig;
+use smog_terminal::environment::kernel_cache;
+use smog_terminal::exit_code::FAILED;
+use smog_terminal::line as say;
 
-use crate::{FAILED, environment};
+use crate::usage::Usage;
 use findings::{Finding, broken, judged, measured, ways};
 
 /// Images whose views are compared with those of the CPU renderer, and images of a measured batch.
@@ -53,7 +56,7 @@ image. The renderer has to show the same samples with the same plans, its views 
 average: nvJPEG decodes a little otherwise than libjpeg-turbo. That is also asked of pictures in each
 coding that leaves the processor, with the JPEG engines and without.
 
-Exit codes: 0 all is well, 1 something is not, or there is no GPU.
+Exit codes: 0 all is well, 1 something is not, or there is no GPU, 2 wrong arguments.
 
 Examples:
   smog-tools cuda check --data imagenet-shards
@@ -90,22 +93,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let What::Check(args) = args.what;
     anyhow::ensure!(
         args.seconds > 0.0 && args.seconds < 86_400.0,
-        "--seconds {}: expected more than 0 and less than a day",
-        args.seconds
+        Usage(format!("--seconds {}: expected more than 0 and less than a day", args.seconds))
     );
-    // Why engines are not used, and the like.
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .without_time()
-        .with_target(false)
-        .with_max_level(tracing::Level::WARN)
-        .init();
     // Without a GPU there is nothing to find.
     let gpu = Gpu::open(args.device)?;
     let machine = Machine {
         device: args.device,
         hardware: true,
-        kernels: KernelOptions { cache: environment::kernel_cache(), ..KernelOptions::default() },
+        kernels: KernelOptions { cache: kernel_cache(), ..KernelOptions::default() },
     };
     let mut failed = false;
     // Shown part by part: a later one may take the process with it.
@@ -274,11 +269,6 @@ fn of_renderer(args: &Check, machine: &Machine) -> anyhow::Result<Vec<Finding>> 
     ));
     found.extend(ways("while measuring", rate.counts));
     Ok(found)
-}
-
-/// One line of the output.
-fn say(line: &str) {
-    crate::output::line(line);
 }
 
 #[cfg(test)]

@@ -2,28 +2,23 @@
 
 mod bench;
 mod cuda;
-mod environment;
 mod inspect;
 mod merge;
 mod next_step;
-mod output;
-mod progress;
 mod remote;
 mod shard;
 mod synth;
-mod text;
 mod usage;
 mod verify;
 mod views;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-/// Exit code where the command could not do its work.
-const FAILED: u8 = 1;
-/// Exit code where it was asked for something that cannot be; clap gives the same.
-const USAGE: u8 = 2;
+use smog_terminal::exit_code::{FAILED, USAGE};
+use smog_terminal::failure::report;
+use smog_terminal::tracing_output;
 
 #[derive(Parser)]
 #[command(
@@ -56,8 +51,26 @@ enum Command {
     Synth(synth::Args),
 }
 
+impl Command {
+    /// Where the spans of all threads go.
+    fn trace(&self) -> Option<&Path> {
+        match self {
+            Self::Bench(args) => args.trace(),
+            _ => None,
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let trace = match tracing_output::start(command.trace()) {
+        Ok(trace) => trace,
+        Err(error) => {
+            report(&error);
+            return ExitCode::from(FAILED);
+        }
+    };
+    let result = match command {
         Command::Shard(args) => shard::run(args),
         Command::Merge(args) => merge::run(args),
         Command::Verify(args) => verify::run(args),
@@ -66,13 +79,10 @@ fn main() -> ExitCode {
         Command::Cuda(args) => cuda::run(args),
         Command::Synth(args) => synth::run(args),
     };
-    result.unwrap_or_else(|error| {
-        report(&error);
+    // Before the error, which is what a person looks for in the last line.
+    let traced = tracing_output::finish(trace);
+    result.and_then(|code| Ok(traced.map(|()| code)?)).unwrap_or_else(|error| {
+        report(error.as_ref());
         ExitCode::from(if usage::is_usage(&error) { USAGE } else { FAILED })
     })
-}
-
-/// The error and its causes, each once.
-fn report(error: &anyhow::Error) {
-    output::note(&format!("error: {error:#}"));
 }

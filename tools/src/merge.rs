@@ -5,10 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use smog_pipeline::shard::{MergeOptions, merge};
+use smog_terminal::{Progress, line as tell};
 
 use crate::next_step::next_step;
-use crate::output::line as tell;
-use crate::progress::Progress;
 use crate::shard::{Allowed, exit_code, print_splits};
 
 /// Arguments of `smog-tools merge`.

@@ -2,6 +2,7 @@
 
 use smog_pipeline::manifest::MANIFEST_FILE;
 use smog_pipeline::shard::{ShardReport, SplitReport};
+use smog_terminal::quoted;
 
 /// The split that presets train on.
 const TRAIN: &str = "train";
@@ -79,17 +80,7 @@ fn trained_on(report: &ShardReport) -> Option<&SplitReport> {
 }
 
 fn place(report: &ShardReport) -> String {
-    quoted(&report.out.to_string_lossy())
-}
-
-/// A path as it can be pasted into a shell.
-pub(crate) fn quoted(path: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+@:,=".contains(c);
-    if path.chars().all(plain) {
-        path.to_owned()
-    } else {
-        format!("'{}'", path.replace('\'', r"'\''"))
-    }
+    quoted(&report.out)
 }
 
 #[cfg(test)]
@@ -153,11 +144,5 @@ mod tests {
                 assert!(text.contains(&setting), "{path}: {setting}");
             }
         }
-    }
-
-    #[test]
-    fn paths_in_the_next_command_can_be_pasted() {
-        assert_eq!(quoted("/a/b-c.d"), "/a/b-c.d");
-        assert_eq!(quoted("/my photo's"), r"'/my photo'\''s'");
     }
 }

@@ -7,8 +7,7 @@ use anyhow::bail;
 use smog_pipeline::manifest::{MANIFEST_FILE, Manifest, list_splits};
 use smog_pipeline::remote::{CacheOptions, RemoteMetrics, RemoteOptions, RemoteUrl};
 use smog_pipeline::source::{Found, Location, ParquetSource, find_with};
-
-use crate::text;
+use smog_terminal::text;
 
 /// Options for data behind `s3://`, `gs://`, `az://` or `https://`.
 #[derive(clap::Args)]

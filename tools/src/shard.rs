@@ -9,14 +9,10 @@ use smog_pipeline::codec::{DamagePolicy, DecodeLimits, DecoderKind};
 use smog_pipeline::shard::{
     Check, Part, ShardOptions, ShardReport, SplitReport, default_out, shard,
 };
+use smog_terminal::exit_code::FINISHED_WITH_REFUSED;
+use smog_terminal::{Progress, line as tell, quoted, text};
 
-use crate::next_step::{next_step, quoted};
-use crate::output::line as tell;
-use crate::progress::Progress;
-use crate::text;
-
-/// Exit code where the data set was written, with more refused files than allowed.
-const FINISHED_WITH_REFUSED: u8 = 3;
+use crate::next_step::next_step;
 
 /// Arguments of `smog-tools shard`.
 #[derive(clap::Args)]
@@ -189,10 +185,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("sharding {} failed", args.src.display()))?;
     print_splits(&report);
     tell(&match args.part {
-        Some(_) => format!(
-            "Next, when all parts are done: smog-tools merge {}",
-            quoted(&report.out.to_string_lossy())
-        ),
+        Some(_) => {
+            format!("Next, when all parts are done: smog-tools merge {}", quoted(&report.out))
+        }
         None => next_step(&report),
     });
     Ok(exit_code(&report, args.allow_refused))

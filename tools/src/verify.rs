@@ -15,11 +15,10 @@ use smog_pipeline::codec::{
 use smog_pipeline::manifest::Manifest;
 use smog_pipeline::sample::{ImageFlags, ImageMeta, RowGroupId};
 use smog_pipeline::source::{ParquetSource, RowGroup, Source as _};
+use smog_terminal::exit_code::FAILED;
+use smog_terminal::{Progress, line as tell, text};
 
-use crate::output::line as tell;
-use crate::progress::Progress;
 use crate::remote::{RemoteArgs, SplitPlace};
-use crate::text;
 
 /// Problems that are printed one by one.
 const NAMED_PROBLEMS: usize = 50;
@@ -83,7 +82,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
             tell(&format!("  and {} more", text::count(found.number - found.first.len() as u64)));
         }
     }
-    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::from(crate::FAILED) })
+    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
 /// What is wrong, gathered by all workers: how much, and the first by their text, whoever finds them when.

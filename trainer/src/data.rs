@@ -13,8 +13,9 @@ use smog_pipeline::shard::{
     default_out, shard_listed,
 };
 use smog_pipeline::source::{Found, Location, OpenError, Source, SyntheticSource, find, find_with};
+use smog_terminal::environment::cache_dir;
+use smog_terminal::quoted;
 
-use crate::environment;
 use crate::eval::knn::KnnData;
 
 /// Prefix of generated data, `synthetic:COUNT[:SIDE]`.
@@ -53,7 +54,7 @@ pub enum DataError {
     #[error(
         "the shards in {} (split `{split}`) were {difference}. Make them anew: smog-tools shard --overwrite {}; or use \
          them as they are: --data {}",
-        shards.display(), path.display(), shards.display()
+        shards.display(), quoted(path), quoted(shards)
     )]
     Stale {
         /// The folder of images.
@@ -127,6 +128,20 @@ impl DataSet {
         remote: &RemoteOptions,
         progress: &dyn ShardProgress,
     ) -> Result<Self, DataError> {
+        Self::find_asking(given, remote, progress, &|_| Ok(()))
+    }
+
+    /// [`DataSet::find`] that asks before images are sharded, which may take hours, whether shards of this listing are
+    /// wanted.
+    ///
+    /// # Errors
+    /// As [`DataSet::find`]; also what `may_shard` says.
+    pub fn find_asking<E: From<DataError>>(
+        given: &Path,
+        remote: &RemoteOptions,
+        progress: &dyn ShardProgress,
+        may_shard: &dyn Fn(&Listing) -> Result<(), E>,
+    ) -> Result<Self, E> {
         if let Some(numbers) = given.to_str().and_then(|text| text.strip_prefix(SYNTHETIC)) {
             let wrong = || DataError::Synthetic { given: given.display().to_string() };
             let (count, side) = numbers.split_once(':').unwrap_or((numbers, ""));
@@ -141,20 +156,21 @@ impl DataSet {
         }
         let given = absolute(given);
         match find_with(&given, remote) {
-            Ok(Found::Folder(dir)) => Self::sharded(&dir, environment::cache_dir(), progress),
+            Ok(Found::Folder(dir)) => Self::sharded(&dir, cache_dir(), progress, may_shard),
             Err(OpenError::Missing { path }) if cache::holds(&path) => {
-                Err(DataError::CacheGone { path })
+                Err(DataError::CacheGone { path }.into())
             }
-            found => Ok(Self::Found(found?)),
+            found => Ok(Self::Found(found.map_err(DataError::from)?)),
         }
     }
 
     /// The shards of the images in `dir`: those beside it, those made earlier, or else new ones.
-    fn sharded(
+    fn sharded<E: From<DataError>>(
         dir: &Path,
         cache: Option<PathBuf>,
         progress: &dyn ShardProgress,
-    ) -> Result<Self, DataError> {
+        may_shard: &dyn Fn(&Listing) -> Result<(), E>,
+    ) -> Result<Self, E> {
         let failed = |source| DataError::Shard { path: dir.to_owned(), source: Box::new(source) };
         // Said first, since with a million files on a slow disk it takes its time.
         progress.note(&format!("looking through the files in {}", dir.display()));
@@ -166,7 +182,7 @@ impl DataSet {
                 // Made by a person, who may have meant them to stay as they are: neither replaced nor used in silence.
                 Comparison::Other { split, difference } => {
                     let path = dir.to_owned();
-                    return Err(DataError::Stale { path, shards: beside, split, difference });
+                    return Err(DataError::Stale { path, shards: beside, split, difference }.into());
                 }
                 Comparison::Missing(lacking) => lacking,
                 Comparison::Same => Vec::new(),
@@ -181,7 +197,7 @@ impl DataSet {
                     1 => format!("{images}; using the shards in {at}, without split {splits}, which is not in them"),
                     _ => format!("{images}; using the shards in {at}, without splits {splits}, which are not in them"),
                 });
-                return Ok(Self::Found(find(&beside)?));
+                return Ok(Self::Found(find(&beside).map_err(DataError::from)?));
             }
             progress.note(&format!(
                 "the shards in {at} hold none of the splits {splits} of {}",
@@ -196,10 +212,11 @@ impl DataSet {
         if place.is_done {
             progress.note(&format!("{images}; using the shards made of them earlier in {out}"));
         } else {
+            may_shard(&listing)?;
             progress.note(&format!("{images}; sharding them once into {out}"));
             shard_listed(dir, &listing, &place.dir, &options, progress).map_err(failed)?;
         }
-        Ok(Self::Found(find(&place.dir)?))
+        Ok(Self::Found(find(&place.dir).map_err(DataError::from)?))
     }
 
     /// How `given`, which led here, is written in stored settings: absolute, so that a run can be resumed from

@@ -1,4 +1,5 @@
-//! The only place that reads the environment.
+//! The only place of this program that reads the environment, but for the cache folder and colours
+//! ([`smog_terminal::environment`]).
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -41,24 +42,8 @@ pub fn libtorch_cuda() -> Option<PathBuf> {
     std::env::var("SMOG_LIBTORCH_CUDA").ok().filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-/// Whether colours are wanted on a terminal: `NO_COLOR` is not set, or empty.
-#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
-pub fn may_colour() -> bool {
-    std::env::var("NO_COLOR").map_or(true, |value| value.is_empty())
-}
-
 /// `CUDA_VISIBLE_DEVICES`, by which CUDA numbers its devices.
 #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
 pub(crate) fn visible_gpus() -> Option<String> {
     std::env::var("CUDA_VISIBLE_DEVICES").ok()
-}
-
-/// The user's cache folder for this program: `$XDG_CACHE_HOME/smog`, else `$HOME/.cache/smog`.
-#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
-pub(crate) fn cache_dir() -> Option<PathBuf> {
-    let absolute =
-        |name: &str| std::env::var(name).ok().map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute("XDG_CACHE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-        .map(|dir| dir.join("smog"))
 }

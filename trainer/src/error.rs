@@ -1,12 +1,15 @@
 //! What ends a run before its last step.
 
 mod kind;
+mod words;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use smog_model::ModelError;
 use smog_model::cuda::{CudaError, VersionError};
 use smog_pipeline::runtime::PipelineError;
+use smog_terminal::failure::one_line;
+use smog_terminal::quoted;
 
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
@@ -14,6 +17,7 @@ use crate::misfits::Misfits;
 use crate::outfile::OutFileError;
 use crate::resume::ResumeError;
 use crate::settings::SettingsError;
+use words::{cuda_advice, ended, go_on, good_step, look, remarks, seen, steps};
 
 /// A run that cannot begin, or that stopped.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +54,9 @@ pub enum TrainError {
     OutFile(#[from] OutFileError),
     /// A checkpoint was not saved, which ends the run.
     #[error(
-        "the checkpoint of step {step} was not saved{}. Make room on the disk, and go on with: smog-trainer run --resume {}",
-        good_step(*good), run.display()
+        "the checkpoint of step {step} was not saved ({}){}. Make room on the disk, and go on with: smog-trainer run \
+         --resume {}",
+        one_line(source), good_step(*good), quoted(run)
     )]
     Unsaved {
         /// Steps done.
@@ -63,6 +68,19 @@ pub enum TrainError {
         /// The cause.
         #[source]
         source: CheckpointError,
+    },
+    /// A line of the metrics was not written, which ends the run.
+    #[error("{} cannot be written any more ({source}){}", metrics.display(), ended(*saved, run))]
+    Unwritten {
+        /// The file.
+        metrics: PathBuf,
+        /// Step of the state that was saved; none where there was nothing to save.
+        saved: Option<u64>,
+        /// The run folder.
+        run: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
     },
     /// A step needs more memory than there is.
     #[error(
@@ -96,7 +114,7 @@ pub enum TrainError {
     /// There is a run already.
     #[error(
         "{} already holds a run; continue it with --resume {}, or choose another --run-dir",
-        path.display(), path.display()
+        path.display(), quoted(path)
     )]
     Exists {
         /// The run folder.
@@ -105,7 +123,7 @@ pub enum TrainError {
     /// The folder for a new run holds other things.
     #[error(
         "--run-dir {} is not empty ({found} is in it) and is no run; name a new folder, such as {}",
-        path.display(), path.join("run").display()
+        path.display(), quoted(path.join("run"))
     )]
     NotEmpty {
         /// The folder.
@@ -273,61 +291,5 @@ impl TrainError {
 
     pub(crate) fn eval(error: anyhow::Error) -> Self {
         Self::Eval(error.into())
-    }
-}
-
-/// How the missing library is put in reach; where it is there, nothing.
-fn cuda_advice(reason: &CudaError) -> &'static str {
-    match reason {
-        CudaError::Library { .. } => {
-            "It comes with the torch 2.11 package, in torch/lib: put that folder into LD_LIBRARY_PATH, or name it in \
-             SMOG_LIBTORCH_CUDA. "
-        }
-        _ => "",
-    }
-}
-
-fn good_step(good: Option<u64>) -> String {
-    good.map_or_else(
-        || " and there is none before it".to_owned(),
-        |step| format!("; the last good one is that of step {step}"),
-    )
-}
-
-fn seen(step: u64, seen_after: u64) -> String {
-    if seen_after > step {
-        format!(" (seen after step {seen_after}, of which the saved state is)")
-    } else {
-        String::new()
-    }
-}
-
-fn look(saved: Option<&Path>) -> String {
-    saved.map_or_else(String::new, |saved| {
-        format!(
-            "; the state was saved in {} for a look, with the samples of this batch in samples.json there",
-            saved.display()
-        )
-    })
-}
-
-fn remarks(refused: &[String]) -> String {
-    refused.iter().map(|problem| format!(". But {problem}")).collect()
-}
-
-fn go_on(good: Option<u64>) -> String {
-    match good {
-        Some(step) => format!(
-            "The newest checkpoint that gave a finite loss is that of step {step}: --resume goes on there, with another \
-             learning rate by --allow-change schedule.lr_per_256"
-        ),
-        None => "There is no checkpoint before it that is known to be good".to_owned(),
-    }
-}
-
-fn steps(steps: &[u64]) -> String {
-    match steps {
-        [] => "no step".to_owned(),
-        steps => steps.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
     }
 }

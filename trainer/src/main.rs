@@ -1,20 +1,14 @@
 //! `smog-trainer`: trains an encoder with SMoG and evaluates it.
 
-#[macro_use]
-mod output;
-
 mod command;
-mod tracing_output;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use smog_terminal::exit_code::{FAILED, INTERRUPTED, USAGE};
+use smog_terminal::failure::{one_line, report};
+use smog_terminal::{note, tracing_output};
 use smog_trainer::error::TrainError;
-
-/// Exit codes; the help text names them.
-const FAILED: u8 = 1;
-const USAGE: u8 = 2;
-const INTERRUPTED: u8 = 75;
 
 #[derive(Parser)]
 #[command(
@@ -93,23 +87,17 @@ fn main() -> ExitCode {
         Command::Devices(args) => command::devices::run(&args),
         Command::Presets(args) => command::presets::run(&args),
     });
-    // Before the error, which is what a person looks for in the last line.
-    tracing_output::finish(trace);
+    // Before the error, which is what a person looks for in the last line. A run is not spoilt by it.
+    if let Err(error) = tracing_output::finish(trace) {
+        note(&format!("warning: {}", one_line(&error)));
+    }
     result.unwrap_or_else(|error| {
+        report(error.as_ref());
         if error.is::<smog_trainer::eval::Interrupted>() {
-            report(&error);
             return ExitCode::from(INTERRUPTED);
         }
-        report(&error);
         let is_usage =
             error.chain().any(|cause| cause.downcast_ref().is_some_and(TrainError::is_usage));
         ExitCode::from(if is_usage { USAGE } else { FAILED })
     })
-}
-
-/// The error and its causes, each once: a wrapper that only repeats its cause is left out.
-fn report(error: &anyhow::Error) {
-    let mut lines: Vec<String> = error.chain().map(ToString::to_string).collect();
-    lines.dedup();
-    output::note(&format!("error: {}", lines.join(": ")));
 }

@@ -4,7 +4,7 @@
 //! a reader takes the last line of a step; `resume` lines say where.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -271,10 +271,13 @@ impl MetricsFile {
     /// # Errors
     /// If it cannot be opened.
     pub fn open(path: &Path) -> std::io::Result<Self> {
-        let is_open =
-            std::fs::read(path).is_ok_and(|text| text.last().is_some_and(|&last| last != b'\n'));
-        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-        if is_open {
+        let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+        let mut last = [b'\n'];
+        if file.seek(SeekFrom::End(0))? > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+        }
+        if last != [b'\n'] {
             file.write_all(b"\n")?;
         }
         Ok(Self(file))
@@ -295,6 +298,19 @@ impl MetricsFile {
 mod tests {
     use super::*;
     use smog_pipeline::runtime::metrics::QueueMetrics;
+
+    #[test]
+    fn a_line_that_was_cut_off_spoils_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        for (before, after) in [("", ""), ("{}\n", "{}\n"), ("{}\n{\"ev", "{}\n{\"ev\n")] {
+            std::fs::write(&path, before).unwrap();
+            let event = Event::Diverged { step: 3 };
+            MetricsFile::open(&path).unwrap().write(&event).unwrap();
+            let line = "{\"event\":\"diverged\",\"step\":3}\n";
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{after}{line}"));
+        }
+    }
 
     #[test]
     fn the_summary_names_who_waited() {

@@ -1,13 +1,12 @@
 //! What a person sees while a run works: a line that is kept current on a terminal, a line every few seconds
 //! elsewhere. Everything goes to standard error; results go to standard output.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
-use smog_pipeline::shard::{Refused, ShardProgress};
+use smog_terminal::{note, quoted};
 
 use crate::metrics::{GpuFigures, StepFigures};
 use crate::timetable::Timetable;
@@ -45,7 +44,7 @@ impl Progress {
         match &self.bar {
             _ if self.is_quiet => {}
             Some(bar) => bar.println(text),
-            None => tell(text),
+            None => note(text),
         }
     }
 
@@ -91,11 +90,11 @@ impl Progress {
             Some(run) if is_labelled => {
                 format!(
                     "; next: smog-trainer eval knn {} --encoder pixels,untrained,trained",
-                    run.display()
+                    quoted(run)
                 )
             }
             Some(run) => {
-                format!("; next: smog-trainer export {} --out encoder.safetensors", run.display())
+                format!("; next: smog-trainer export {} --out encoder.safetensors", quoted(run))
             }
             None => String::new(),
         };
@@ -107,7 +106,7 @@ impl Progress {
         self.note(&format!(
             "this run is finished already, with {steps} steps. To train longer: smog-trainer run --resume {} --epochs N \
              --allow-change run.length",
-            run.display()
+            quoted(run)
         ));
     }
 
@@ -178,60 +177,9 @@ impl EvalProgress {
     /// Shows that line on standard error.
     pub fn show(&mut self, done: u64) {
         if let Some(line) = self.line(done) {
-            tell(&line);
+            note(&line);
         }
     }
-}
-
-/// Progress of sharding, for data that is a folder of images.
-#[derive(Debug)]
-pub struct ShardingProgress(Mutex<Sharding>);
-
-#[derive(Debug)]
-struct Sharding {
-    files: u64,
-    done: u64,
-    refused: u64,
-    last_line: Instant,
-}
-
-impl ShardingProgress {
-    /// Nothing done yet.
-    #[expect(clippy::new_without_default, reason = "it starts a clock")]
-    pub fn new() -> Self {
-        Self(Mutex::new(Sharding { files: 0, done: 0, refused: 0, last_line: Instant::now() }))
-    }
-}
-
-impl ShardProgress for ShardingProgress {
-    fn begin(&self, split: &str, files: u64, _bytes: u64, _shards: u32, _finished: u32) {
-        let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *state = Sharding { files, done: 0, refused: 0, last_line: Instant::now() };
-        tell(&format!("{split}: {files} images"));
-    }
-
-    fn advance(&self, _bytes: u64, refused: Option<&Refused>) {
-        let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        state.done += 1;
-        state.refused += u64::from(refused.is_some());
-        if state.last_line.elapsed().as_secs_f64() >= LINE_SECONDS {
-            state.last_line = Instant::now();
-            tell(&format!(
-                "{}/{} images in shards, {} refused",
-                state.done, state.files, state.refused
-            ));
-        }
-    }
-
-    fn note(&self, text: &str) {
-        tell(text);
-    }
-}
-
-/// Writes a line to standard error, or drops it where that cannot be written: a log on a full disk, or a terminal that went
-/// away, must not end a run.
-pub fn tell(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use smog_model::Precision;
 use smog_model::device::host_bytes;
 use smog_pipeline::batch::{SlotBlock, SlotMemory};
 use smog_pipeline::stream::{StreamConfig, StreamParts};
+use smog_terminal::environment::kernel_cache;
 use tch::{Device, Tensor};
 
 use crate::device::Chosen;
-use crate::environment::cache_dir;
 use crate::error::TrainError;
 use crate::images::{scale, shift};
 use crate::settings::RendererKind;
@@ -77,7 +77,7 @@ fn options(number: usize, precision: Precision, config: &StreamConfig) -> CudaOp
     let normalize = Normalize { scale: scale(), shift: shift() };
     let mut options = CudaOptions::new(number as u32, kind, normalize, config.resolved_workers())
         .for_views(&config.recipe.view_sizes());
-    options.kernels.cache = cache_dir().map(|dir| dir.join("kernels"));
+    options.kernels.cache = kernel_cache();
     options
 }
 
@@ -152,7 +152,7 @@ mod tests {
         let config = StreamConfig::new(Recipe::smog(), 2);
         let kept = options(0, Precision::Bf16, &config).kernels.cache;
         // Without a home there is none, and kernels are compiled at every start.
-        assert_eq!(kept, cache_dir().map(|dir| dir.join("kernels")));
+        assert_eq!(kept, kernel_cache());
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! What a run goes on from, and whether settings and data are still those that it was saved with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use smog_model::FeatureMemory;
+use smog_pipeline::shard::{Listing, split_difference};
 use smog_pipeline::source::Source;
+use smog_terminal::quoted;
 use toml::Table;
 
 use crate::checkpoint::{Checkpoint, CheckpointError, RunState};
+use crate::data::DataError;
 use crate::error::TrainError;
 use crate::folder::RunFolder;
-use crate::progress::Progress;
 use crate::settings::{Difference, RunConfig};
 
 /// A run that cannot go on.
@@ -21,7 +23,8 @@ pub enum ResumeError {
         "these settings cannot change within a run:\n{}\nGo on with the old values, or start a new run with the new ones. It \
          can begin with this run's encoder: smog-trainer export {} --out encoder.safetensors, then \
          smog-trainer run --init encoder.safetensors with another --run-dir",
-        list(differences), run.display()
+        list(differences),
+        quoted(run)
     )]
     Fixed {
         /// The run folder.
@@ -52,6 +55,24 @@ pub enum ResumeError {
         /// Split and place now.
         now: String,
     },
+    /// A folder that holds other images than the run was trained on.
+    #[error(
+        "the images are not those of the run any more: its shards in {} (split `{split}`) were {difference}. A run goes on \
+         with the same images only. Leave --data out to go on with those shards; for other images start a new run, which can \
+         begin with this run's encoder: smog-trainer export {} --out encoder.safetensors, then smog-trainer run --init \
+         encoder.safetensors with another --run-dir",
+        shards.display(), quoted(run)
+    )]
+    OtherImages {
+        /// The run folder.
+        run: PathBuf,
+        /// The shards that it was trained on.
+        shards: PathBuf,
+        /// The split that differs.
+        split: String,
+        /// How, as a clause that begins with `made`.
+        difference: String,
+    },
     /// There are checkpoints, all of them damaged.
     #[error(
         "none of the checkpoints in {} can be read (step {}), and starting again at step 0 would delete them; put back a copy \
@@ -66,10 +87,45 @@ pub enum ResumeError {
     },
 }
 
-/// The checkpoint to go on from; `None` where the run was stopped before its first, so it starts again.
+/// Refuses what [`Session::open`](crate::session::Session::open) would refuse, as far as it can be told before images of a
+/// folder are sharded, which may take hours: another process in the run's folder, settings that differ, images that are not
+/// those of the run's shards.
+///
+/// # Errors
+/// If the run cannot go on with these settings and the images in `listing`.
+pub fn before_sharding(
+    run: &Path,
+    config: &RunConfig,
+    allowed: &[String],
+    listing: &Listing,
+) -> Result<(), TrainError> {
+    let folder = RunFolder::open(run)?;
+    // What is to be said of a run without one is said when it begins.
+    let Some(checkpoint) = newest(&folder, &|_| ())? else { return Ok(()) };
+    let saved = &checkpoint.state.config;
+    settings(config, &folder, saved, allowed)?;
+    let path = saved.get("data").and_then(|data| data.get("path")?.as_str());
+    let Some(shards) = path.map(PathBuf::from).filter(|path| path.is_dir()) else {
+        return Ok(());
+    };
+    let split = config.data.split.clone();
+    let difference = split_difference(listing, &shards, &split).map_err(|source| {
+        let path = shards.clone();
+        DataError::Shard { path, source: Box::new(source) }
+    })?;
+    match difference {
+        Some(difference) => {
+            let run = run.to_owned();
+            Err(ResumeError::OtherImages { run, shards, split, difference }.into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// The checkpoint to go on from; `None` where the run was stopped before its first, so it starts again, which is said.
 pub(crate) fn newest(
     folder: &RunFolder,
-    progress: &Progress,
+    say: &dyn Fn(&str),
 ) -> Result<Option<Checkpoint>, TrainError> {
     let store = folder.checkpoints(1);
     match store.newest() {
@@ -79,8 +135,7 @@ pub(crate) fn newest(
             if !steps.is_empty() {
                 return Err(ResumeError::AllDamaged { path, steps }.into());
             }
-            progress
-                .note(&format!("{} holds no checkpoint; the run starts at step 0", path.display()));
+            say(&format!("{} holds no checkpoint; the run starts at step 0", path.display()));
             Ok(None)
         }
         Err(error) => Err(error.into()),
@@ -95,7 +150,23 @@ pub(crate) fn compare(
     source: &dyn Source,
     allowed: &[String],
 ) -> Result<Vec<String>, ResumeError> {
-    let differences = config.differences(&state.config);
+    let accepted = settings(config, folder, &state.config, allowed)?;
+    if state.stream.dataset_digest != source.digest() {
+        let (saved, now) = (place(&state.config), place(&config.to_table()));
+        return Err(ResumeError::OtherData { saved, now });
+    }
+    let words = |change: &Difference| format!("{}: {} -> {}", change.key, change.saved, change.now);
+    Ok(accepted.iter().map(words).collect())
+}
+
+/// Refuses settings that differ from the saved ones, unless allowed; gives those that are allowed.
+fn settings(
+    config: &RunConfig,
+    folder: &RunFolder,
+    saved: &Table,
+    allowed: &[String],
+) -> Result<Vec<Difference>, ResumeError> {
+    let differences = config.differences(saved);
     let (fixed, others): (Vec<_>, Vec<_>) = differences.into_iter().partition(Difference::is_fixed);
     if !fixed.is_empty() {
         let run = folder.path().to_owned();
@@ -106,12 +177,7 @@ pub(crate) fn compare(
     if !refused.is_empty() {
         return Err(ResumeError::Changed { differences: refused });
     }
-    if state.stream.dataset_digest != source.digest() {
-        let (saved, now) = (place(&state.config), place(&config.to_table()));
-        return Err(ResumeError::OtherData { saved, now });
-    }
-    let words = |change: &Difference| format!("{}: {} -> {}", change.key, change.saved, change.now);
-    Ok(accepted.iter().map(words).collect())
+    Ok(accepted)
 }
 
 /// Fills the memory of features with that of a checkpoint. Where an allowed change gave it another size, the newest that fit

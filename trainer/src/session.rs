@@ -90,6 +90,8 @@ pub struct Session {
     /// Which of its checkpoints are good.
     pub(crate) kept: Kept,
     pub(crate) metrics: MetricsFile,
+    /// Why the metrics lack lines. The run then ends, once its state is saved.
+    pub(crate) unwritten: Option<std::io::Error>,
     pub(crate) progress: Progress,
     /// Whether the samples have classes, so that an evaluation can be suggested.
     pub(crate) is_labelled: bool,
@@ -136,9 +138,10 @@ impl Session {
         let progress = Progress::new(timetable.scale.total_steps, options.quiet);
         let knn = knn_data(&config, eval_data.unwrap_or(data))?;
 
+        let say = |line: &str| progress.note(line);
         let opened = options.resume.then(|| RunFolder::open(&options.run_dir)).transpose()?;
         let checkpoint =
-            opened.as_ref().map(|folder| resume::newest(folder, &progress)).transpose()?.flatten();
+            opened.as_ref().map(|folder| resume::newest(folder, &say)).transpose()?.flatten();
         let changed = match (&opened, &checkpoint) {
             (Some(folder), Some(Checkpoint { state, .. })) => {
                 resume::compare(&config, folder, state, &*source, &options.allow_change)?
@@ -259,6 +262,7 @@ impl Session {
             position,
             folder,
             metrics,
+            unwritten: None,
             progress,
             is_labelled: !source.classes().is_empty(),
             knn,

@@ -13,8 +13,8 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
-
-use crate::progress::tell;
+use smog_terminal::exit_code::aborted;
+use smog_terminal::{note, quoted};
 
 /// How long the thread of the signals waits until its words are written.
 const SAYING: Duration = Duration::from_millis(500);
@@ -146,7 +146,7 @@ impl StopRequest {
             if self.0.is_requested.swap(true, Ordering::SeqCst) {
                 say(self.abort());
                 // Without the exit handlers of libraries whose threads are at work.
-                low_level::exit(128 + signal);
+                low_level::exit(aborted(signal));
             }
             say(self.stop(again));
         }
@@ -182,7 +182,7 @@ impl StopRequest {
                 format!(
                     "aborted: this loses {}; {place} with: smog-trainer run --resume {}",
                     training.loss(),
-                    training.run.display()
+                    quoted(&training.run)
                 )
             }
             _ => "aborted".to_owned(),
@@ -196,7 +196,7 @@ fn say(text: String) {
     let speaker = std::thread::Builder::new().name("smog-message".to_owned()).spawn(move || {
         // On a terminal the bar of progress and `^C` stand in the line.
         let line = if std::io::stderr().is_terminal() { "\n" } else { "" };
-        tell(&format!("{line}{text}"));
+        note(&format!("{line}{text}"));
         let _ = done.send(());
     });
     if speaker.is_ok() {
@@ -233,6 +233,9 @@ mod tests {
         assert!(stop.stop("").contains("loses the step under way"), "{}", stop.stop(""));
         let text = stop.abort();
         assert!(text.contains("that of step 9. Go on with: smog-trainer run --resume runs/x"));
+        stop.begin(Path::new("my runs/x"), true, 9);
+        let text = stop.abort();
+        assert!(text.ends_with("smog-trainer run --resume 'my runs/x'"), "{text}");
         stop.evaluating(false);
         let text = stop.stop("");
         assert!(text.contains("finishing the evaluation and step 10, then saving"), "{text}");

@@ -9,6 +9,8 @@
 mod failure;
 mod keep;
 mod report;
+#[cfg(test)]
+mod tiny;
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +25,7 @@ use crate::error::{Broken, TrainError};
 use crate::eval::knn::Metric;
 use crate::metrics::Event;
 use crate::progress::EvalProgress;
-use crate::session::{METRICS_FILE, Session};
+use crate::session::Session;
 use crate::settings::DataMode;
 use crate::signals::StopRequest;
 use crate::timetable::Timetable;
@@ -51,14 +53,15 @@ impl Session {
     /// Trains until all steps are done or somebody asks to stop, and saves a checkpoint at the end of either.
     ///
     /// # Errors
-    /// If the stream or libtorch fails, the loss or a weight is not a finite number, or the disk refuses.
+    /// If the stream or libtorch fails, the loss or a weight is not a finite number, or the disk refuses. Where it refuses
+    /// a line of the metrics, the state is saved first.
     pub fn train(mut self, stop: &StopRequest) -> Result<Outcome, TrainError> {
         if self.position.step >= self.timetable.scale.total_steps {
             self.progress.already_finished(self.folder.path(), self.position.step);
             self.stream.close()?;
             return Ok(Outcome::Finished);
         }
-        let is_kept = self.config.run.data_mode != DataMode::Resident;
+        let is_kept = self.is_kept();
         stop.begin(self.folder.path(), is_kept, self.position.step);
         let outcome = self.run(stop).map_err(|error| self.explained(error));
         self.progress.finish();
@@ -77,6 +80,11 @@ impl Session {
         Ok(outcome)
     }
 
+    /// Whether it keeps checkpoints.
+    fn is_kept(&self) -> bool {
+        self.config.run.data_mode != DataMode::Resident
+    }
+
     fn run(&mut self, stop: &StopRequest) -> Result<Outcome, TrainError> {
         let total = self.timetable.scale.total_steps;
         let leave_at = self.options.stop_after.map(|steps| self.position.step + steps);
@@ -84,6 +92,7 @@ impl Session {
             stop.evaluating(false);
             self.evaluate()?;
             stop.evaluated();
+            self.all_written()?;
         }
         let mut window = self.window()?;
         let mut sitting = Instant::now();
@@ -109,12 +118,14 @@ impl Session {
 
             self.read_line(false)?;
             if let Some((reset, took)) = &report.reset {
-                self.report_reset(done, reset, *took)?;
+                self.report_reset(done, reset, *took);
             }
             if done.is_multiple_of(self.timetable.log_every) || is_last || is_stopping {
                 self.begin_line(&mut window, &report.groups)?;
                 self.read_line(is_last || is_stopping)?;
             }
+            // What was trained is worth more than its metrics: it is saved before the run ends for their sake.
+            let is_stopping = is_stopping || self.unwritten.is_some();
             let knn =
                 (Timetable::is_due(self.timetable.knn_every, done) || is_last) && !is_stopping;
             let save =
@@ -132,7 +143,11 @@ impl Session {
                     stop.evaluating(is_last);
                     self.evaluate()?;
                     stop.evaluated();
+                    if self.unwritten.is_some() && !save {
+                        self.save(&parts)?;
+                    }
                 }
+                self.all_written()?;
                 // Neither belongs to the rate of the steps.
                 (sitting, window) = (Instant::now(), self.window()?);
             } else {
@@ -287,18 +302,17 @@ impl Session {
             for result in features.evaluate(metric, &[k], temperature).map_err(TrainError::eval)? {
                 self.progress.note(&format!("-- step {}: {result} --", self.position.step));
                 let eval_seconds = start.elapsed().as_secs_f64();
-                self.write(&Event::Knn {
-                    step: self.position.step,
-                    result: &result,
-                    eval_seconds,
-                })?;
+                self.write(&Event::Knn { step: self.position.step, result: &result, eval_seconds });
             }
         }
         Ok(())
     }
 
-    fn write(&mut self, event: &Event<'_>) -> Result<(), TrainError> {
-        let path = self.folder.path().join(METRICS_FILE);
-        self.metrics.write(event).map_err(TrainError::io("write", &path))
+    /// Writes a line of the metrics. Where the disk refuses one, no further is tried, and the loop ends the run once its
+    /// state is saved.
+    fn write(&mut self, event: &Event<'_>) {
+        if self.unwritten.is_none() {
+            self.unwritten = self.metrics.write(event).err();
+        }
     }
 }

@@ -26,6 +26,8 @@ pub struct Wanted {
     pub device: Option<String>,
     /// Cores, where they are not those of the run.
     pub threads: Option<u32>,
+    /// Memory for reading in MiB, where it is not that of the run.
+    pub memory_budget_mib: Option<u64>,
 }
 
 /// An encoder and where it comes from.
@@ -162,6 +164,9 @@ impl Wanted {
         }
         if let Some(threads) = self.threads {
             config.run.threads = threads;
+        }
+        if let Some(mib) = self.memory_budget_mib {
+            config.stream.memory_budget_mib = mib;
         }
         let device = device(&config.run.device)?;
         // Rounding as in training: libtorch's own default is TF32. Nothing is tried out, so that figures repeat.

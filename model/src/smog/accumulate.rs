@@ -49,7 +49,7 @@ impl SmogModel {
     /// Adds the gradients of the loss to those of the parameters. Call it once, before the weights change.
     ///
     /// # Panics
-    /// Where libtorch refuses an operation (see [`guard`](crate::guard)).
+    /// Where libtorch refuses an operation (see [`guard`](crate::guard())).
     pub fn backward(&self, output: &StepOutput) {
         output.loss.backward();
         let Some(again) = &output.again else { return };

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::ShardError;
 use super::finish::{CREATED_BY, read_refused};
@@ -42,13 +42,7 @@ pub fn compare(listing: &Listing, out: &Path) -> Result<Comparison, ShardError> 
     let finished = list_splits(out);
     let mut missing = Vec::new();
     for split in &listing.splits {
-        let own = finished.iter().find(|(name, _)| *name == split.split);
-        // A source without split folders may be called anything.
-        let only = || match &finished[..] {
-            [only] if !split.has_folder() => Some(only),
-            _ => None,
-        };
-        let Some((_, dir)) = own.or_else(only) else {
+        let Some(dir) = of_split(split, &finished) else {
             missing.push(split.split.clone());
             continue;
         };
@@ -60,6 +54,35 @@ pub fn compare(listing: &Listing, out: &Path) -> Result<Comparison, ShardError> 
         true => Comparison::Same,
         false => Comparison::Missing(missing),
     })
+}
+
+/// How the shards of one split in `out` differ from what a source holds, as [`Comparison::Other`] says it; `None` where they
+/// go together or one of both has no such split.
+///
+/// # Errors
+/// If a manifest cannot be read.
+pub fn split_difference(
+    listing: &Listing,
+    out: &Path,
+    split: &str,
+) -> Result<Option<String>, ShardError> {
+    let finished = list_splits(out);
+    let listed = listing.splits.iter().find(|listed| listed.split == split);
+    match listed.and_then(|listed| Some((listed, of_split(listed, &finished)?))) {
+        Some((listed, dir)) => difference(listed, dir),
+        None => Ok(None),
+    }
+}
+
+/// The folder among `finished` that goes by the name of a split.
+fn of_split<'a>(split: &SplitListing, finished: &'a [(String, PathBuf)]) -> Option<&'a Path> {
+    let own = finished.iter().find(|(name, _)| *name == split.split);
+    // A source without split folders may be called anything.
+    let only = || match finished {
+        [only] if !split.has_folder() => Some(only),
+        _ => None,
+    };
+    own.or_else(only).map(|(_, dir)| dir.as_path())
 }
 
 fn difference(listing: &SplitListing, finished: &Path) -> Result<Option<String>, ShardError> {

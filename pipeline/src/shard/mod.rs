@@ -35,7 +35,7 @@ mod upload;
 mod write;
 mod writer;
 
-pub use compare::{Comparison, compare, obstacle};
+pub use compare::{Comparison, compare, obstacle, split_difference};
 pub use error::ShardError;
 pub use folder::default_out;
 pub(crate) use listing::is_image_name;

@@ -1,4 +1,4 @@
-//! Footers and page headers, looked at before the Parquet reader parses them: see [`thrift`](super::thrift).
+//! Footers and page headers, looked at before the Parquet reader parses them: see [`thrift`].
 
 use std::io;
 
@@ -34,7 +34,7 @@ pub(super) fn length(end: &[u8]) -> Result<u64, ParquetError> {
     Ok(tail.metadata_length() as u64)
 }
 
-/// Parses what [`bytes`] gave.
+/// Parses what [`bytes()`] gave.
 pub(super) fn parse(footer: &[u8]) -> Result<ParquetMetaData, ParquetError> {
     thrift::check_footer(footer).map_err(|problem| refused("its footer", &problem))?;
     ParquetMetaDataReader::decode_metadata(footer)

@@ -18,9 +18,9 @@ use smog_pipeline::sample::RowGroupId;
 use smog_pipeline::shard::ShardOptions;
 use smog_pipeline::source::{ParquetSource, RowGroup, RowGroupInfo, Source, SourceError};
 use smog_pipeline::stream::{BatchStream, Start, StreamConfig};
+use smog_terminal::text;
 
 use super::say;
-use crate::text;
 use crate::usage::Usage;
 
 /// Places in an epoch at which streams are opened, as shares of it; the slowest counts.

@@ -11,12 +11,12 @@ use smog_pipeline::runtime::metrics::StreamMetrics;
 use smog_pipeline::runtime::{AUGMENT, DECODE, FETCH_THREAD, READ_THREAD, RENDER_THREAD, TRAINER};
 use smog_pipeline::source::{Source, mixing_advice};
 use smog_pipeline::stream::{BatchStream, Next, Start, StreamConfig};
+use smog_terminal::text;
 
-use super::trace::Recording;
+use super::interrupt::Interrupt;
 use super::usage::{peak_bytes, reset_peak, thread_cpu_seconds};
 use super::{Common, say};
 use crate::remote::summary;
-use crate::text;
 
 /// Arguments of `smog-tools bench pipeline`.
 #[derive(clap::Args)]
@@ -56,7 +56,7 @@ pub(super) struct Args {
     memory: u64,
     /// Write a trace of all threads, to be opened in ui.perfetto.dev
     #[arg(long, value_name = "FILE")]
-    trace: Option<PathBuf>,
+    pub(super) trace: Option<PathBuf>,
 }
 
 /// Figures of one run.
@@ -117,7 +117,10 @@ impl Reading {
 /// Runs the bench for each number of workers.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     args.common.check()?;
-    let recording = Recording::start(args.trace.as_deref())?;
+    let interrupt = match args.trace {
+        Some(_) => Interrupt::watched()?,
+        None => Interrupt::default(),
+    };
     let source = args.common.source()?;
     let num_images = source.num_samples();
     if !args.common.json {
@@ -137,17 +140,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     for (index, &workers) in args.common.workers.iter().enumerate() {
-        let figures = measure(args, &source, workers, index == 0, &recording)?;
+        let figures = measure(args, &source, workers, index == 0, &interrupt)?;
         if args.common.json {
             say(&serde_json::to_string(&figures)?);
         } else {
             print_row(&figures, index == 0);
         }
-        if recording.is_stopped() {
+        if interrupt.is_asked_for() {
             break;
         }
     }
-    recording.finish()
+    interrupt.finish()
 }
 
 fn measure(
@@ -155,7 +158,7 @@ fn measure(
     source: &Arc<dyn Source>,
     workers: u32,
     first: bool,
-    recording: &Recording,
+    interrupt: &Interrupt,
 ) -> anyhow::Result<Figures> {
     let recipe = args.common.preset.recipe.clone();
     let num_views = recipe.num_views() as f64;
@@ -174,9 +177,9 @@ fn measure(
         say(&format!("memory: {}", stream.memory()));
     }
     let forecast_bytes = stream.memory().total_bytes();
-    take_for(&mut stream, args.warmup_seconds, recording)?;
+    take_for(&mut stream, args.warmup_seconds, interrupt)?;
     let before = Reading::now(&stream);
-    take_for(&mut stream, args.common.seconds, recording)?;
+    take_for(&mut stream, args.common.seconds, interrupt)?;
     let after = Reading::now(&stream);
     stream.close()?;
 
@@ -207,10 +210,10 @@ fn measure(
 }
 
 /// Takes batches for a while.
-fn take_for(stream: &mut BatchStream, seconds: f64, recording: &Recording) -> anyhow::Result<()> {
+fn take_for(stream: &mut BatchStream, seconds: f64, interrupt: &Interrupt) -> anyhow::Result<()> {
     let started = Instant::now();
     let time = Duration::from_secs_f64(seconds.max(0.0));
-    while started.elapsed() < time && !recording.is_stopped() {
+    while started.elapsed() < time && !interrupt.is_asked_for() {
         if let Next::End = stream.next_batch()? {
             break;
         }

@@ -13,9 +13,9 @@ use smog_pipeline::draw::{Domain, Draw};
 use smog_pipeline::render::sample::{RenderTimings, RowViews, SampleRenderer};
 use smog_pipeline::sample::{Ordinal, RowGroupId, SampleId, SampleKey};
 use smog_pipeline::source::{RowGroup, Source};
+use smog_terminal::text;
 
 use super::{Common, say};
-use crate::text;
 
 /// Arguments of `smog-tools bench stage`.
 #[derive(clap::Args)]

@@ -5,11 +5,10 @@ use std::process::ExitCode;
 use smog_pipeline::order::OrderSettings;
 use smog_pipeline::sample::RowGroupId;
 use smog_pipeline::source::{Found, Source, mixing_advice};
+use smog_terminal::{Progress, text};
 
 use super::figures::Figures;
 use super::{Args, QUALITY_BATCH, classes, draw_sheet, histogram, kinds, mixing, row, tell};
-use crate::progress::Progress;
-use crate::text;
 
 /// Bytes of images that are read for the figures.
 const LOOK_AT_BYTES: u64 = 256 << 20;

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use smog_pipeline::codec::probe;
 use smog_pipeline::sample::{ImageFormat, ImageMeta, RowGroupId};
 use smog_pipeline::source::{ParquetSource, Source, SourceError};
-
-use crate::progress::Progress;
+use smog_terminal::Progress;
 
 /// Upper edges of the histogram of short sides, in pixels.
 const SHORT_SIDES: [u32; 9] = [32, 64, 128, 224, 256, 384, 512, 1024, 2048];

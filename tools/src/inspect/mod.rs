@@ -10,11 +10,9 @@ use std::process::ExitCode;
 use smog_pipeline::manifest::{Manifest, ShardRowGroup};
 use smog_pipeline::order::{OrderSettings, order, shuffle_quality};
 use smog_pipeline::source::{Found, Source, find_with};
+use smog_terminal::{Progress, line as tell, text};
 
-use crate::output::line as tell;
-use crate::progress::Progress;
 use crate::remote::{RemoteArgs, SplitPlace};
-use crate::text;
 use crate::views::Views;
 use figures::Figures;
 

@@ -24,11 +24,11 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
+use smog_terminal::line as say;
 
 use class::CLASSES;
 use scene::{Scene, SizeRange};
 
-use crate::output::line as say;
 use crate::usage::Usage;
 
 /// Version of the drawing. Raise it when a picture changes, so that old sets are not taken for new ones.

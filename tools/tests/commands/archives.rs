@@ -294,3 +294,20 @@ fn files_of_datasets_and_webdataset_work_from_end_to_end() {
         assert!(run.code == 0 && run.stdout.contains("\"bad_samples\":0"), "{name}: {run:?}");
     }
 }
+
+#[test]
+fn warnings_are_shown_without_colours_where_there_is_no_terminal() {
+    let folder = Folder::new();
+    folder.classes("src", &["ant"], 200);
+    let dir = folder.path("src/ant");
+    let bytes = fs::read(format!("{dir}/007.jpg")).unwrap();
+    fs::write(format!("{dir}/007.jpg"), &bytes[..bytes.len() / 2]).unwrap();
+    let files: Vec<String> = contents(&dir).into_keys().collect();
+    tar(&dir, &folder.path("flat.tar"), &files.iter().map(String::as_str).collect::<Vec<_>>());
+    let data = ["bench", "pipeline", "--data", &folder.path("flat.tar"), "--preset", "1x16"];
+    let time = ["--workers", "1", "--warmup-seconds", "0", "--seconds", "0.5"];
+    let run = tools(&[&data[..], &time].concat());
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stderr.contains("WARN bad sample replaced by another"), "{run:?}");
+    assert!(run.stderr.contains("007.jpg") && !run.stderr.contains('\u{1b}'), "{run:?}");
+}

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use smog_model::cuda;
+use smog_terminal::outln;
 use smog_trainer::device::{Chosen, name};
 
 /// Flags of the command.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use smog_terminal::outln;
 use smog_trainer::embed::{FeatureFile, write_features};
 use smog_trainer::error::TrainError;
 use smog_trainer::eval::EvalStream;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use smog_terminal::outln;
 use smog_trainer::error::TrainError;
 use smog_trainer::export;
 use smog_trainer::outfile::OutFile;
@@ -41,6 +42,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         branch: args.branch.into(),
         device: Some("cpu".to_owned()),
         threads: None,
+        memory_budget_mib: None,
     };
     let trained = wanted.load()?;
     export::write(&args.out, &trained.backbone, &trained.about)?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use smog_terminal::outln;
 use smog_trainer::error::TrainError;
 use smog_trainer::folder::stored_settings;
 use smog_trainer::settings::RawConfig;

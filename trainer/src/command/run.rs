@@ -5,10 +5,13 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
+use smog_pipeline::shard::Listing;
+use smog_terminal::exit_code::INTERRUPTED;
+use smog_terminal::{Progress, note, outln, quoted};
 use smog_trainer::data::{DataError, DataSet};
 use smog_trainer::error::TrainError;
 use smog_trainer::folder::{RunFolder, stored_settings};
-use smog_trainer::progress::{ShardingProgress, tell};
+use smog_trainer::resume;
 use smog_trainer::session::{RunOptions, Session};
 use smog_trainer::settings::{DataMode, RawConfig, RunConfig, SettingsError, presets};
 use smog_trainer::signals::StopRequest;
@@ -122,9 +125,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         }
     }
     let given = config.data.path.clone().ok_or(DataError::NotGiven).map_err(TrainError::from)?;
-    let sharding = ShardingProgress::new();
+    let sharding = Progress::new();
     let remote = config.data.remote();
-    let data = DataSet::find(&given, &remote, &sharding).map_err(TrainError::from)?;
+    let may_shard = |listing: &Listing| match &resumed {
+        Some(run) => resume::before_sharding(run, &config, &args.allow_change, listing),
+        None => Ok(()),
+    };
+    let data = DataSet::find_asking(&given, &remote, &sharding, &may_shard)?;
     config.data.path = Some(data.path_of(&given));
     let eval_data = match &config.eval.path {
         Some(path) => Some(DataSet::find(path, &remote, &sharding).map_err(TrainError::from)?),
@@ -141,20 +148,20 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let is_resident = config.run.data_mode == DataMode::Resident;
     let session = Session::open(config, &data, eval_data.as_ref(), options)?;
     if !args.quiet {
-        tell(&settings);
+        note(&settings);
     }
     Ok(match session.train(&stop)? {
         Outcome::Finished => ExitCode::SUCCESS,
         Outcome::Interrupted if is_resident => {
-            tell("interrupted; a run on one resident batch has nothing to go on from");
-            ExitCode::from(crate::INTERRUPTED)
+            note("interrupted; a run on one resident batch has nothing to go on from");
+            ExitCode::from(INTERRUPTED)
         }
         Outcome::Interrupted => {
-            tell(&format!(
+            note(&format!(
                 "interrupted; a checkpoint was saved. Go on with: smog-trainer run --resume {}",
-                run_dir.display()
+                quoted(&run_dir)
             ));
-            ExitCode::from(crate::INTERRUPTED)
+            ExitCode::from(INTERRUPTED)
         }
     })
 }

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use smog_pipeline::shard::{
     Comparison, Listing, ShardError, ShardOptions, ShardProgress, compare, obstacle,
 };
-
-use crate::environment;
+use smog_terminal::environment::cache_dir;
 
 /// Folder of the cache that holds shards.
 const SHARDS: &str = "shards";
@@ -64,7 +63,7 @@ pub(super) fn place(
 
 /// Whether shards that we make would lie at `path`.
 pub(super) fn holds(path: &Path) -> bool {
-    environment::cache_dir().is_some_and(|cache| path.starts_with(cache.join(SHARDS)))
+    cache_dir().is_some_and(|cache| path.starts_with(cache.join(SHARDS)))
 }
 
 /// Name in the cache of all that is made of `dir`: its own with the digest of its path.

@@ -37,7 +37,12 @@ impl Photos {
 
     fn find(&self) -> Result<(PathBuf, String), DataError> {
         let notes = Notes::default();
-        let found = DataSet::sharded(&self.dir(), Some(self.0.path().join("cache")), &notes)?;
+        let found = DataSet::sharded::<DataError>(
+            &self.dir(),
+            Some(self.0.path().join("cache")),
+            &notes,
+            &|_| Ok(()),
+        )?;
         Ok((found.path_of(&self.dir()), notes.0.into_inner().unwrap().join("\n")))
     }
 }
@@ -241,6 +246,6 @@ fn an_empty_folder_is_no_data() {
     std::fs::create_dir(&empty).unwrap();
     assert!(matches!(find(empty.to_str().unwrap()), Err(DataError::Shard { .. })));
     let notes = Notes::default();
-    DataSet::sharded(&empty, None, &notes).unwrap_err();
+    DataSet::sharded::<DataError>(&empty, None, &notes, &|_| Ok(())).unwrap_err();
     assert!(!notes.0.into_inner().unwrap().iter().any(|note| note.contains("holds")));
 }

@@ -22,12 +22,14 @@ impl TrainError {
                 | Self::NeedsRun { .. }
                 | Self::NotEmpty { .. }
                 | Self::MemoryBudget { .. }
+                | Self::Pipeline(PipelineError::Recipe(_) | PipelineError::Setting { .. })
                 | Self::OutFile(_)
                 | Self::Call(_)
                 | Self::Resume(
                     ResumeError::Fixed { .. }
                         | ResumeError::Changed { .. }
                         | ResumeError::OtherData { .. }
+                        | ResumeError::OtherImages { .. }
                 )
                 | Self::Checkpoint(CheckpointError::Kind { .. })
                 | Self::Device { .. }
@@ -43,6 +45,18 @@ impl TrainError {
                         | DataError::Open(OpenError::Missing { .. } | OpenError::Pattern { .. })
                 )
         )
+    }
+}
+
+impl TrainError {
+    /// An error of the stream of an evaluation, which has the settings of its run and few flags of its own.
+    pub(crate) fn of_evaluation(error: PipelineError) -> Self {
+        let PipelineError::Memory { forecast, .. } = error else { return Self::Pipeline(error) };
+        let mib = forecast.total_bytes().div_ceil(1 << 20);
+        let remedy = format!(
+            "raise the budget: --memory-budget-mib {mib} of an evaluation, --set stream.memory_budget_mib={mib} of a run"
+        );
+        Self::MemoryBudget { forecast: forecast.to_string(), remedy }
     }
 }
 

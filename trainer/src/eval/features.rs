@@ -14,6 +14,7 @@ use smog_pipeline::stream::{BatchStream, Next, Start, StreamConfig, StreamMode};
 use tch::{Tensor, no_grad};
 
 use crate::checkpoint::{replace, tensors};
+use crate::error::TrainError;
 use crate::images::Normalizer;
 use crate::settings::{RunConfig, StreamSection};
 use crate::signals::StopRequest;
@@ -130,6 +131,7 @@ impl EvalStream {
     ) -> Result<()> {
         let config = self.stream.config(self.recipe.clone(), self.batch_size, 0, StreamMode::Once);
         let mut stream = BatchStream::open(source, config, Start::Step(first_step))
+            .map_err(TrainError::of_evaluation)
             .context("cannot open the data for evaluation")?;
         while let Next::Batch(batch) =
             stream.next_batch().context("reading the data for evaluation failed")?

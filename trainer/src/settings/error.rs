@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::places::Place;
+
 /// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -32,13 +34,14 @@ pub enum SettingsError {
         source: std::io::Error,
     },
     /// A settings file is not TOML.
-    #[error("{origin} is not valid TOML")]
+    #[error("{origin}: not valid TOML: {problem}; the line is `{line}`")]
     Toml {
-        /// The file or preset.
+        /// The file or preset, with line and column.
         origin: String,
-        /// The cause, with line and column.
-        #[source]
-        source: Box<toml::de::Error>,
+        /// What the parser says.
+        problem: String,
+        /// The line.
+        line: String,
     },
     /// `--set` without `=`, or a path that leads nowhere.
     #[error("--set {text}: {problem}")]
@@ -66,7 +69,15 @@ pub enum SettingsError {
         /// What is wrong with it.
         problem: String,
     },
-    /// Values that do not go together, or a key that is missing.
+    /// A table without a key that it needs.
+    #[error("{table} lacks `{field}`")]
+    Missing {
+        /// Full name.
+        table: String,
+        /// The key.
+        field: String,
+    },
+    /// Values that do not go together.
     #[error("settings in [{section}]: {problem}")]
     Value {
         /// Section.
@@ -87,7 +98,7 @@ pub enum SettingsError {
     /// What is wrong, and which layer says so.
     #[error("{origin}: {error}")]
     At {
-        /// A file, a flag or a preset.
+        /// A file with line and column, a flag or a preset.
         origin: String,
         /// What is wrong; not a source, since it is said here.
         error: Box<Self>,
@@ -104,13 +115,27 @@ fn lines(errors: &[SettingsError]) -> String {
     errors.iter().map(|error| format!("  {error}")).collect::<Vec<_>>().join("\n")
 }
 
+/// Characters of a line that are shown: more than any setting has.
+const MOST_SHOWN: usize = 120;
+
 impl SettingsError {
+    /// That a text cannot be parsed, and where.
+    pub(super) fn not_toml(origin: &str, text: &str, error: &toml::de::Error) -> Self {
+        let place = Place::of(text, error.span().map_or(0, |span| span.start));
+        Self::Toml {
+            origin: format!("{origin}:{place}"),
+            problem: error.message().trim().replace('\n', "; "),
+            line: place.line(text).trim().chars().take(MOST_SHOWN).collect(),
+        }
+    }
+
     /// The full name of the setting that is at fault, where it is one.
     pub(super) fn key(&self) -> Option<&str> {
         match self {
-            Self::UnknownKey { key, .. } | Self::Type { key, .. } | Self::Range { key, .. } => {
-                Some(key)
-            }
+            Self::UnknownKey { key, .. }
+            | Self::Type { key, .. }
+            | Self::Range { key, .. }
+            | Self::Missing { table: key, .. } => Some(key),
             _ => None,
         }
     }

@@ -36,7 +36,15 @@ pub(super) fn explain(
             nearest: nearest(unknown, known.iter().copied()).map(name),
         };
     }
-    if !message.starts_with("missing field")
+    let is_missing = message.starts_with("missing field");
+    if is_missing
+        && let Some(field) = names.first()
+        && let Some(path) = lacking(value, message, field, attempt)
+    {
+        let table = full(&path.iter().map(text).collect::<Vec<_>>());
+        return SettingsError::Missing { table, field: (*field).to_owned() };
+    }
+    if !is_missing
         && let Some(path) = culprit(value, message, attempt)
         && let Some(given) = at(value, &path)
     {
@@ -128,13 +136,16 @@ fn at<'a>(value: &'a Value, path: &[Step]) -> Option<&'a Value> {
     })
 }
 
-fn remove(value: &mut Value, path: &[Step]) {
-    let Some((last, parents)) = path.split_last() else { return };
-    let place = parents.iter().try_fold(value, |value, step| match step {
+fn at_mut<'a>(value: &'a mut Value, path: &[Step]) -> Option<&'a mut Value> {
+    path.iter().try_fold(value, |value, step| match step {
         Step::Key(key) => value.get_mut(key),
         Step::Index(index) => value.get_mut(index),
-    });
-    match (place, last) {
+    })
+}
+
+fn remove(value: &mut Value, path: &[Step]) {
+    let Some((last, parents)) = path.split_last() else { return };
+    match (at_mut(value, parents), last) {
         (Some(Value::Table(table)), Step::Key(key)) => {
             table.remove(key);
         }
@@ -150,6 +161,29 @@ fn text(step: &Step) -> String {
         Step::Key(key) => key.clone(),
         Step::Index(index) => index.to_string(),
     }
+}
+
+/// Path to the table below the section that lacks a key: with anything in its place the message is another one. Where several
+/// tables lack it, none alone does that.
+fn lacking(
+    value: &Value,
+    message: &str,
+    key: &str,
+    attempt: &dyn Fn(Value) -> Option<String>,
+) -> Option<Vec<Step>> {
+    let mut paths = Vec::new();
+    collect(value, &mut Vec::new(), &mut paths);
+    let unknown = format!("unknown field `{key}`");
+    paths.into_iter().find(|path| {
+        let mut filled = value.clone();
+        match at_mut(&mut filled, path) {
+            Some(Value::Table(table)) if !table.contains_key(key) => {
+                table.insert(key.to_owned(), Value::String(String::new()));
+            }
+            _ => return false,
+        }
+        attempt(filled).is_none_or(|other| other != message && !other.starts_with(&unknown))
+    })
 }
 
 /// Path to the table that holds the unknown key. The same name may be right in another table: so it is where the message
@@ -186,14 +220,22 @@ fn unknown_at(
 
 /// Full names of all plain values of a table, and of its empty lists and tables.
 pub(super) fn names(table: &Table) -> Vec<String> {
+    those(table, |value| match value {
+        Value::Table(table) => table.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => true,
+    })
+}
+
+/// Full names of all lists of a table.
+pub(super) fn lists(table: &Table) -> Vec<String> {
+    those(table, Value::is_array)
+}
+
+fn those(table: &Table, is_meant: impl Fn(&Value) -> bool) -> Vec<String> {
     let mut paths = Vec::new();
     let value = Value::Table(table.clone());
     collect(&value, &mut Vec::new(), &mut paths);
-    let is_plain = |path: &Vec<Step>| match at(&value, path) {
-        Some(Value::Table(table)) => table.is_empty(),
-        Some(Value::Array(list)) => list.is_empty(),
-        _ => true,
-    };
     let name = |path: Vec<Step>| path.iter().map(text).collect::<Vec<_>>().join(".");
-    paths.into_iter().filter(is_plain).map(name).collect()
+    paths.into_iter().filter(|path| at(&value, path).is_some_and(&is_meant)).map(name).collect()
 }

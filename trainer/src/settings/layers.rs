@@ -10,21 +10,51 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::error::{SettingsError, nearest};
-use super::explain::{explain, names};
+use super::explain::{explain, lists, names};
+use super::places::{Entry, places};
 use super::sections::{RunConfig, SECTIONS, StreamSection};
 
 /// Settings as layered tables, not yet typed or checked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RawConfig {
     table: Table,
-    /// Which layer each plain value comes from, by its full name; for messages.
-    origins: BTreeMap<String, String>,
+    /// What was put on top of one another; for messages.
+    layers: Vec<Layer>,
+    /// Which layer each plain value comes from, by its full name.
+    origins: BTreeMap<String, usize>,
+}
+
+/// A preset, a file or a flag.
+#[derive(Clone, Debug, PartialEq)]
+struct Layer {
+    name: String,
+    /// Where its settings stand; only of a text that its writer can look at.
+    places: BTreeMap<String, Entry>,
+}
+
+impl Layer {
+    fn new(name: String) -> Self {
+        Self { name, places: BTreeMap::new() }
+    }
+
+    /// Its name, with the place of what `error` is about or else of what is around it.
+    fn at(&self, key: &str, error: &SettingsError) -> String {
+        let mut around = std::iter::successors(Some(key), |name| Some(name.rsplit_once('.')?.0));
+        let found = around.find_map(|name| self.places.get(name));
+        match (found, error) {
+            (None, _) => self.name.clone(),
+            (Some(entry), SettingsError::UnknownKey { .. }) => {
+                format!("{}:{}", self.name, entry.key)
+            }
+            (Some(entry), _) => format!("{}:{}", self.name, entry.value),
+        }
+    }
 }
 
 impl RawConfig {
     /// Settings from a table, such as those that a run was started with.
     pub fn from_table(table: Table) -> Self {
-        Self { table, origins: BTreeMap::new() }
+        Self { table, ..Self::default() }
     }
 
     /// The settings of a preset.
@@ -33,19 +63,28 @@ impl RawConfig {
     /// If there is none of that name; the error names the nearest.
     pub fn preset(name: &str) -> Result<Self, SettingsError> {
         let text = super::presets::text(name)?;
-        Self::default().with_text(text, &format!("preset {name}"))
+        Self::default().with_layer(text, Layer::new(format!("preset {name}")))
     }
 
-    /// Puts the settings of a TOML text on top. `origin` names it in errors.
+    /// Puts the settings of a TOML text on top. `origin` names it in errors, which also say the place in it.
     ///
     /// # Errors
     /// If it is not TOML.
-    pub fn with_text(mut self, text: &str, origin: &str) -> Result<Self, SettingsError> {
-        let table: Table = text.parse().map_err(|source| SettingsError::Toml {
-            origin: origin.to_owned(),
-            source: Box::new(source),
-        })?;
-        self.origins.extend(names(&table).into_iter().map(|name| (name, origin.to_owned())));
+    pub fn with_text(self, text: &str, origin: &str) -> Result<Self, SettingsError> {
+        self.with_layer(text, Layer { name: origin.to_owned(), places: places(text) })
+    }
+
+    fn with_layer(mut self, text: &str, layer: Layer) -> Result<Self, SettingsError> {
+        let table: Table =
+            text.parse().map_err(|error| SettingsError::not_toml(&layer.name, text, &error))?;
+        let number = self.layers.len();
+        for list in lists(&table) {
+            // It takes the place of the one below as a whole.
+            let below = format!("{list}.");
+            self.origins.retain(|name, _| !name.starts_with(&below));
+        }
+        self.origins.extend(names(&table).into_iter().map(|name| (name, number)));
+        self.layers.push(layer);
         merge(&mut self.table, table);
         Ok(self)
     }
@@ -83,7 +122,8 @@ impl RawConfig {
             text.split_once('=').ok_or_else(|| wrong("expected section.key=value"))?;
         let value = typed(value.trim());
         let keys: Vec<&str> = path.trim().split('.').collect();
-        self.origins.insert(path.trim().to_owned(), flag.to_owned());
+        self.origins.insert(path.trim().to_owned(), self.layers.len());
+        self.layers.push(Layer::new(flag.to_owned()));
         let [section, middle @ .., last] = keys.as_slice() else {
             return Err(wrong("expected section.key=value, with a section"));
         };
@@ -186,7 +226,7 @@ impl RawConfig {
         })
     }
 
-    /// The error with the layer that the setting at fault comes from.
+    /// The error with the layer that the setting at fault comes from, and its place there.
     fn located(&self, error: SettingsError) -> SettingsError {
         let Some(key) = error.key() else { return error };
         let below = format!("{key}.");
@@ -197,8 +237,10 @@ impl RawConfig {
         while let (None, Some((parent, _))) = (origin, outer.rsplit_once('.')) {
             (outer, origin) = (parent, self.origins.get(parent));
         }
-        match origin {
-            Some(origin) => SettingsError::At { origin: origin.clone(), error: Box::new(error) },
+        match origin.and_then(|number| self.layers.get(*number)) {
+            Some(layer) => {
+                SettingsError::At { origin: layer.at(key, &error), error: Box::new(error) }
+            }
             None => error,
         }
     }

@@ -14,6 +14,7 @@ mod difference;
 mod error;
 mod explain;
 mod layers;
+mod places;
 pub mod presets;
 mod sections;
 mod span;

@@ -119,7 +119,7 @@ fn a_value_of_the_wrong_type_names_layer_key_value_and_what_is_expected() {
     let file = preset("demo").with_text("[run]\nlength = 20", "my.toml").unwrap();
     let message = refused(&file);
     assert!(
-        message.starts_with("my.toml: run.length = 20: expected a number with its unit"),
+        message.starts_with("my.toml:2:10: run.length = 20: expected a number with its unit"),
         "{message}"
     );
     let flag = preset("demo").with_flag("--batch-size", "run.batch_size=1").unwrap();
@@ -132,11 +132,79 @@ fn slips_in_several_sections_are_named_at_once_with_their_file() {
     let message = refused(&preset("demo").with_text(text, "my.toml").unwrap());
     for part in [
         "3 settings are wrong",
-        "my.toml: unknown setting `run.batchsize`, did you mean `run.batch_size`?",
-        "my.toml: unknown setting `modle`, did you mean `model`?",
-        "my.toml: eval.k = \"many\"",
+        "my.toml:2:1: unknown setting `run.batchsize`, did you mean `run.batch_size`?",
+        "my.toml:3:2: unknown setting `modle`, did you mean `model`?",
+        "my.toml:6:5: eval.k = \"many\"",
     ] {
         assert!(message.contains(part), "{part}: {message}");
+    }
+}
+
+#[test]
+fn a_setting_that_is_wrong_is_found_in_the_layer_that_says_so() {
+    let below = preset("demo").with_text("[run]\nseed = 3\n[eval]\nk = \"many\"", "below.toml");
+    let raw = below.unwrap().with_text("\n[run]\n  seed = \"ü\"", "my.toml").unwrap();
+    let message = refused(&raw.with_set("run.tf32=3").unwrap().with_set("model.dimm=3").unwrap());
+    for part in [
+        "below.toml:4:5: eval.k = ",
+        "my.toml:3:10: run.seed = ",
+        "--set: unknown setting `model.dimm`",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let view = preset("demo").with_text("[[augment.views]]\nsize = 64\nflipp = 0.5", "my.toml");
+    let message = refused(&view.unwrap());
+    assert!(
+        message.starts_with("my.toml:3:1: unknown setting `augment.views.0.flipp`"),
+        "{message}"
+    );
+    // What is out of range, too; and what the file said is forgotten where a flag says otherwise.
+    let range = preset("demo").with_text("[run]\nlog_every = \"9 epochs\"", "my.toml").unwrap();
+    let message = refused(&range);
+    assert!(message.starts_with("my.toml:2:13: run.log_every = 9 epochs"), "{message}");
+    let message = refused(&range.with_set("run.log_every=\"8 epochs\"").unwrap());
+    assert!(message.starts_with("--set: run.log_every = 8 epochs"), "{message}");
+}
+
+#[test]
+fn a_table_that_lacks_a_key_is_named_with_its_place() {
+    let crop = "crop = { kind = \"center\", resize = 64 }";
+    for (views, expected) in [
+        (
+            format!("[[augment.views]]\n{crop}\nsize = 64\n[[augment.views]]\n{crop}"),
+            "my.toml:4:1: augment.views.1 lacks `size`",
+        ),
+        (
+            format!("[[augment.views]]\n{crop}\nsize = 64\nblur = {{ sigma = [0.1, 2.0] }}"),
+            "my.toml:4:8: augment.views.0.blur lacks `p`",
+        ),
+        (
+            "[[augment.views]]\nsize = 64\ncrop = { kind = \"center\" }".to_owned(),
+            "my.toml:3:8: augment.views.0.crop lacks `resize`",
+        ),
+    ] {
+        let message = refused(&preset("demo").with_text(&views, "my.toml").unwrap());
+        assert_eq!(message, expected);
+    }
+}
+
+#[test]
+fn what_is_not_toml_is_shown_with_its_line() {
+    for (text, start, line) in [
+        ("[run]\nbatch_size = 3x\n", "my.toml:2:", "the line is `batch_size = 3x`"),
+        ("[run]\nname = \"x\n", "my.toml:2:", "the line is `name = \"x`"),
+        (
+            "[run]\nseed = 1\n  seed = 2\n",
+            "my.toml:3:3: not valid TOML: duplicate key",
+            "`seed = 2`",
+        ),
+        ("[run\nseed = 1", "my.toml:1:", "the line is `[run`"),
+        ("seed", "my.toml:1:", "the line is `seed`"),
+    ] {
+        let message = preset("demo").with_text(text, "my.toml").unwrap_err().to_string();
+        assert!(message.starts_with(start) && message.contains("not valid TOML: "), "{message}");
+        assert!(message.contains(line), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
     }
 }
 

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use smog_model::{first_not_finite, guard};
+use smog_terminal::failure::one_line;
 use tch::Tensor;
 
 use crate::checkpoint::Store;
 use crate::error::{Broken, TrainError};
 use crate::metrics::Event;
 use crate::session::Session;
-use crate::settings::DataMode;
 
 /// Folder within a run folder for the state of a run that cannot go on.
 const DIVERGED_DIR: &str = "diverged";
@@ -62,7 +62,7 @@ impl Session {
     /// [`Session::proven`] in a run that is about to end by what matters more than an old checkpoint that stays.
     pub(super) fn proven_before_the_end(&mut self, steps: u64) {
         if let Err(error) = self.proven(steps) {
-            tracing::warn!("{}", chain(&error));
+            tracing::warn!("{}", one_line(&error));
         }
     }
 
@@ -94,7 +94,7 @@ impl Session {
 
     /// Writes a checkpoint.
     pub(super) fn save(&mut self, parts: &Parts) -> Result<(), TrainError> {
-        if self.config.run.data_mode == DataMode::Resident {
+        if !self.is_kept() {
             return Ok(());
         }
         let start = Instant::now();
@@ -107,7 +107,8 @@ impl Session {
             step: self.position.step,
             checkpoint_seconds: start.elapsed().as_secs_f64(),
         };
-        self.write(&event)
+        self.write(&event);
+        Ok(())
     }
 
     fn write_state(
@@ -133,15 +134,16 @@ impl Session {
                 Ok(older) => good = older,
                 Err(error) => refused.push(format!(
                     "the checkpoint of step {step}, which is to blame, could not be set aside: {}; remove it before you go on",
-                    chain(&error)
+                    one_line(&error)
                 )),
             }
         }
         let saved = self.keep_for_a_look(step, &dir).map_err(|error| {
-            refused.push(format!("the state could not be saved for a look: {}", chain(&error)));
+            refused.push(format!("the state could not be saved for a look: {}", one_line(&error)));
         });
-        if let Err(error) = self.write(&Event::Diverged { step: step + 1 }) {
-            refused.push(chain(&error));
+        self.write(&Event::Diverged { step: step + 1 });
+        if let Some(error) = self.unwritten.take() {
+            refused.push(format!("the metrics cannot be written any more: {error}"));
         }
         let lr = self.timetable.lr(step);
         let (saved, seen_after) = (saved.ok(), self.position.step);
@@ -159,19 +161,11 @@ impl Session {
     }
 }
 
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::DataSet;
-    use crate::session::RunOptions;
-    use crate::settings::RawConfig;
     use crate::signals::StopRequest;
+    use crate::train::tiny::session;
 
     #[test]
     fn a_checkpoint_is_good_once_the_loss_of_the_step_after_it_was_seen() {
@@ -191,24 +185,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let open = |resume: bool, stop_after: Option<u64>| {
             let sets = [
-                "run.device=cpu",
-                "run.batch_size=8",
-                "run.threads=1",
                 "run.checkpoint_every=\"4 steps\"",
-                "model.groups.count=8",
-                "model.encoder.width=8",
                 "reset.every=\"9 steps\"",
                 "reset.memory=100",
                 "schedule.warmup=never",
             ];
-            let raw = sets
-                .iter()
-                .fold(RawConfig::preset("demo").unwrap(), |raw, set| raw.with_set(set).unwrap());
-            let run_dir = dir.path().join("run");
-            let options =
-                RunOptions { run_dir, resume, stop_after, quiet: true, ..RunOptions::default() };
-            let data = DataSet::Synthetic { count: 60, side: 32 };
-            Session::open(raw.resolve().unwrap(), &data, None, options).unwrap()
+            session(&dir.path().join("run"), &sets, resume, stop_after)
         };
         open(false, Some(4)).train(&StopRequest::default()).unwrap();
         // The first reset is due in step 5.

@@ -164,14 +164,14 @@ impl Session {
             device_wait_ratio: line.device_wait_seconds.map(|waited| waited / step_seconds),
             groups: GroupFigures::from_values(groups),
         };
-        self.write(&Event::Step(&figures))?;
-        self.write(&Event::Stream { step, metrics: &self.stream.metrics() })?;
+        self.write(&Event::Step(&figures));
+        self.write(&Event::Stream { step, metrics: &self.stream.metrics() });
         let gpu = self.gpu_load.as_mut().map(GpuLoad::read);
         if let Some(figures) = gpu {
-            self.write(&Event::Gpu { step, figures })?;
+            self.write(&Event::Gpu { step, figures });
         }
         let warnings = self.collapse.line(&figures.groups);
-        self.warn(step, warnings)?;
+        self.warn(step, warnings);
         let num_groups = self.config.model.groups.count;
         self.progress.step(&figures, gpu.as_ref(), &self.timetable, num_groups);
         self.judge(step - losses.len() as u64, losses)
@@ -202,21 +202,15 @@ impl Session {
         Err(self.diverged(step, Broken::Loss))
     }
 
-    fn warn(&mut self, step: u64, warnings: Vec<Warning>) -> Result<(), TrainError> {
+    fn warn(&mut self, step: u64, warnings: Vec<Warning>) {
         for warning in warnings {
             tracing::warn!("{warning}");
             let Warning { figure, value, limit, advice, .. } = warning;
-            self.write(&Event::Collapse { step, figure, value, limit, advice })?;
+            self.write(&Event::Collapse { step, figure, value, limit, advice });
         }
-        Ok(())
     }
 
-    pub(super) fn report_reset(
-        &mut self,
-        step: u64,
-        report: &ResetReport,
-        took: Duration,
-    ) -> Result<(), TrainError> {
+    pub(super) fn report_reset(&mut self, step: u64, report: &ResetReport, took: Duration) {
         self.progress.note(&format!(
             "-- step {step}: groups made anew from {} of {} features in {:.1} s (mean cosine {:.3}, clusters of {} to \
              {}); the loss jumps now and falls again --",
@@ -227,9 +221,9 @@ impl Session {
             report.smallest,
             report.largest,
         ));
-        self.write(&Event::Reset { step, report, reset_seconds: took.as_secs_f64() })?;
+        self.write(&Event::Reset { step, report, reset_seconds: took.as_secs_f64() });
         let warnings = self.collapse.reset(report);
-        self.warn(step, warnings)
+        self.warn(step, warnings);
     }
 
     /// The last lines. `trained_before` is the time spent in earlier sittings.
@@ -249,14 +243,15 @@ impl Session {
             &self.stream.metrics(),
         );
         if let Some(figures) = figures {
-            self.write(&Event::Summary(&figures))?;
+            self.write(&Event::Summary(&figures));
             self.progress.note(&format!("-- {figures} --"));
         }
         self.write(&Event::End {
             step: self.position.step,
             finished: outcome == Outcome::Finished,
             trained_seconds: self.position.trained_seconds,
-        })?;
+        });
+        self.all_written()?;
         Ok(outcome)
     }
 }
@@ -264,33 +259,34 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::DataSet;
-    use crate::session::RunOptions;
-    use crate::settings::RawConfig;
+    use crate::metrics::MetricsFile;
+    use crate::train::tiny::session;
     use smog_pipeline::sample::{Ordinal, SampleId};
 
-    /// A run that has done nothing yet.
-    fn session(dir: &std::path::Path) -> Session {
-        let sets = [
-            "run.device=cpu",
-            "run.batch_size=8",
-            "model.groups.count=8",
-            "model.encoder.width=8",
-            "run.threads=1",
-        ];
-        let raw = sets
-            .iter()
-            .fold(RawConfig::preset("demo").unwrap(), |raw, set| raw.with_set(set).unwrap());
-        let options = RunOptions { run_dir: dir.to_owned(), quiet: true, ..RunOptions::default() };
-        let data = DataSet::Synthetic { count: 60, side: 32 };
-        Session::open(raw.resolve().unwrap(), &data, None, options).unwrap()
+    /// As on a GPU, where a loss is only seen in its line.
+    #[test]
+    fn a_line_that_cannot_be_written_hides_no_divergence() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut session = session(&dir.path().join("run"), &[], false, None);
+        let mut window = session.window().unwrap();
+        let batch = session.take_batch(&mut window).unwrap();
+        let Ok(report) = session.step(0, batch).unwrap() else { panic!("the first step diverged") };
+        window.losses = vec![Tensor::from(f64::NAN)];
+        session.begin_line(&mut window, &report.groups).unwrap();
+        session.metrics = MetricsFile::open(std::path::Path::new("/dev/full")).unwrap();
+        let error = session.read_line(true).unwrap_err();
+        let text = error.to_string();
+        let TrainError::Diverged { what: Broken::Loss, step: 1, saved: Some(_), .. } = error else {
+            panic!("{text}")
+        };
+        assert!(text.contains("But the metrics cannot be written any more: "), "{text}");
     }
 
     /// As on a GPU, where losses are looked at some steps later.
     #[test]
     fn a_loss_that_is_looked_at_later_names_its_own_step_and_samples() {
         let dir = tempfile::tempdir().unwrap();
-        let mut session = session(&dir.path().join("run"));
+        let mut session = session(&dir.path().join("run"), &[], false, None);
         for step in 0..6 {
             session.keys.note(step, &keys(step as u32));
         }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::process::command;
+use crate::program::command;
 use crate::support::events;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_smog-trainer");

@@ -13,7 +13,6 @@ use smog_trainer::data::DataSet;
 use smog_trainer::embed::{FeatureFile, write_features};
 use smog_trainer::eval::{EvalStream, Interrupted};
 use smog_trainer::images::Normalizer;
-use smog_trainer::progress::ShardingProgress;
 use smog_trainer::settings::Span;
 use smog_trainer::signals::StopRequest;
 use smog_trainer::trained::Wanted;
@@ -80,7 +79,7 @@ fn with_bad(path: &Path, bad: &[usize]) -> Arc<dyn Source> {
     let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
-    let found = DataSet::find(path, &RemoteOptions::default(), &ShardingProgress::new()).unwrap();
+    let found = DataSet::find(path, &RemoteOptions::default(), &()).unwrap();
     found.open("train").unwrap()
 }
 

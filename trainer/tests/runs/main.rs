@@ -15,6 +15,10 @@ mod evaluate;
 #[cfg(test)]
 mod export;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
+mod interrupts;
+#[cfg(test)]
 mod pipes;
 #[cfg(test)]
 mod preflight;
@@ -23,8 +27,12 @@ mod presets;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod program;
+#[cfg(test)]
 mod resident;
 #[cfg(test)]
 mod resume;
+#[cfg(test)]
+mod sharded;
 #[cfg(test)]
 mod support;

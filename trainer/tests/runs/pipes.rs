@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::process::command;
+use crate::program::command;
 use crate::support::events;
 
 #[test]

@@ -1,248 +1,8 @@
-//! The program itself: exit codes, signals, resume by command line.
+//! The program itself: its exit codes, and what it prints.
 
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_smog-trainer");
-const DEADLINE: Duration = Duration::from_secs(120);
-
-const TINY: &[&str] = &[
-    "run.batch_size=8",
-    "run.threads=1",
-    "run.device=cpu",
-    "run.log_every=\"1 steps\"",
-    "model.encoder.width=8",
-    "model.projector_hidden=16",
-    "model.predictor_hidden=16",
-    "model.dim=8",
-    "model.groups.count=8",
-    "augment.views.0.size=24",
-    "augment.views.1.size=24",
-    "eval.size=24",
-    "eval.resize=24",
-];
-
-/// A tiny run by the program, with more arguments; the later one of two settings counts.
-pub(crate) fn command(run: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(BINARY);
-    command.args(["run", "--preset", "demo", "--data", "synthetic:60:32", "--run-dir"]).arg(run);
-    TINY.iter().for_each(|set| {
-        command.args(["--set", set]);
-    });
-    command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// Waits with a deadline, so that a hang fails instead of hanging.
-fn wait(mut child: Child) -> Output {
-    let start = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        if start.elapsed() > DEADLINE {
-            child.kill().unwrap();
-            panic!("not done within {DEADLINE:?}: {:?}", child.wait_with_output());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    child.wait_with_output().unwrap()
-}
-
-fn run(command: &mut Command) -> (Option<i32>, String) {
-    let output = wait(command.spawn().unwrap());
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-fn signal(child: &Child, name: &str) {
-    assert!(Command::new("kill").arg(name).arg(child.id().to_string()).status().unwrap().success());
-}
-
-/// Waits until the metrics hold this text; ends the process where that does not come to pass.
-fn wait_for(child: &mut Child, run: &Path, text: &str) {
-    let metrics = || std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
-    wait_until(child, text, &metrics);
-}
-
-fn wait_until(child: &mut Child, text: &str, said: &dyn Fn() -> String) {
-    let start = Instant::now();
-    while !said().contains(text) {
-        if start.elapsed() > DEADLINE || child.try_wait().unwrap().is_some() {
-            let _ = child.kill();
-            panic!("{text} was not reached: {}", said());
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-#[test]
-fn the_first_interrupt_saves_and_leaves_with_its_code_and_the_run_can_be_resumed() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("run");
-    for (name, step) in [("-INT", 3), ("-TERM", 6)] {
-        let mut command = match step {
-            3 => command(&path, &["--steps", "100000", "--set", "schedule.warmup=never"]),
-            _ => {
-                let mut command = Command::new(BINARY);
-                command
-                    .args(["run", "--resume"])
-                    .arg(&path)
-                    .stdout(Stdio::piped())
-                    .stderr(Stdio::piped());
-                command
-            }
-        };
-        let mut child = command.spawn().unwrap();
-        wait_for(&mut child, &path, &format!("\"event\":\"step\",\"step\":{step},"));
-        signal(&child, name);
-        let output = wait(child);
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(75), "{text}");
-        assert!(text.contains("--resume"), "{text}");
-        let again = if name == "-INT" { "Ctrl-C again" } else { "a second signal" };
-        assert!(text.contains("interrupted: finishing step ") && text.contains(again), "{text}");
-        assert!(path.join("checkpoints/latest").is_file());
-    }
-}
-
-/// Keeps what a program says on standard error, while it says it.
-fn read_along(child: &mut Child) -> (Arc<Mutex<String>>, JoinHandle<()>) {
-    let said = Arc::new(Mutex::new(String::new()));
-    let (lines, into) = (BufReader::new(child.stderr.take().unwrap()).lines(), Arc::clone(&said));
-    let reader = std::thread::Builder::new().spawn(move || {
-        lines.map_while(Result::ok).for_each(|line| *into.lock().unwrap() += &(line + "\n"));
-    });
-    (said, reader.unwrap())
-}
-
-#[test]
-fn a_second_interrupt_aborts() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("run");
-    // The first step takes much longer than two signals; it follows the evaluation, whose end the metrics show.
-    let sets = [
-        "run.batch_size=60",
-        "augment.views.0.size=192",
-        "augment.views.1.size=192",
-        "model.encoder.stem=cifar",
-        "eval.knn_every=\"1000 steps\"",
-        "eval.k=5",
-    ];
-    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
-    let mut child = command(&path, &sets).spawn().unwrap();
-    let (said, reader) = read_along(&mut child);
-    wait_for(&mut child, &path, "\"metric\":\"centred-cosine\"");
-    signal(&child, "-INT");
-    // A signal that is still pending would swallow a second one.
-    wait_until(&mut child, "finishing step 1, then saving", &|| said.lock().unwrap().clone());
-    signal(&child, "-INT");
-    assert_eq!(wait(child).status.code(), Some(130));
-    reader.join().unwrap();
-    let text = said.lock().unwrap();
-    assert!(
-        text.contains("aborted: this loses the step under way; there is no checkpoint yet"),
-        "{text}"
-    );
-}
-
-#[test]
-fn an_interrupt_in_the_evaluation_after_the_last_step_says_that_all_is_saved() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("run");
-    // An evaluation that takes much longer than a signal, after a step that was not saved and one that was.
-    let sets = [
-        "schedule.warmup=never",
-        "eval.knn_every=\"1000 steps\"",
-        "eval.k=5",
-        "eval.size=384",
-        "eval.resize=384",
-    ];
-    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
-    let mut child = command(&path, &[&sets[..], &["--steps", "2"]].concat()).spawn().unwrap();
-    wait_for(&mut child, &path, "\"event\":\"checkpoint\"");
-    signal(&child, "-INT");
-    let output = wait(child);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{text}");
-    assert!(
-        text.contains("interrupted: finishing the evaluation after the last step; all is saved"),
-        "{text}"
-    );
-    assert!(text.contains("loses the evaluation under way)"), "{text}");
-}
-
-/// As when a connection breaks, with a log that nothing more can be written to.
-#[test]
-fn a_terminal_that_goes_away_saves_the_run_even_where_nothing_can_be_printed() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("run");
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let program = command(&path, &["--steps", "100000", "--set", "schedule.warmup=never"]);
-    // The test may run under nohup itself, whose deafness its children would have.
-    let mut heard = Command::new("env");
-    heard.arg("--default-signal=HUP").arg(program.get_program()).args(program.get_args());
-    let mut child = heard.stdout(Stdio::null()).stderr(full).spawn().unwrap();
-    wait_for(&mut child, &path, "\"event\":\"step\",\"step\":3,");
-    signal(&child, "-HUP");
-    assert_eq!(wait(child).status.code(), Some(75));
-    assert!(path.join("checkpoints/latest").is_file());
-}
-
-#[test]
-fn a_run_under_nohup_outlives_its_terminal() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("run");
-    let program = command(&path, &["--steps", "100000", "--set", "schedule.warmup=never"]);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(program.get_program());
-    shell.args(program.get_args()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = shell.spawn().unwrap();
-    wait_for(&mut child, &path, "\"event\":\"step\",\"step\":3,");
-    signal(&child, "-HUP");
-    let steps = || {
-        let text = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap_or_default();
-        text.matches("\"event\":\"step\"").count()
-    };
-    let before = steps();
-    wait_for(&mut child, &path, &format!("\"event\":\"step\",\"step\":{},", before + 5));
-    signal(&child, "-TERM");
-    assert_eq!(wait(child).status.code(), Some(75));
-}
-
-/// A limit on the size of files stands in for the full disk: the metrics fit, the checkpoint does not.
-#[test]
-fn a_disk_that_is_full_leaves_the_last_good_checkpoint_and_no_half_one() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("run");
-    let (code, text) = run(&mut command(&path, &["--steps", "2", "--quiet"]));
-    assert_eq!(code, Some(0), "{text}");
-    let mut shell = Command::new("sh");
-    shell
-        .args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\"", BINARY, "run", "--resume"])
-        .arg(&path)
-        .args(["--steps", "4", "--allow-change", "run.length"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let (code, text) = run(&mut shell);
-    assert_eq!(code, Some(1), "{text}");
-    let said = text.lines().last().unwrap();
-    assert!(
-        said.contains(
-            "the checkpoint of step 4 was not saved; the last good one is that of step 2"
-        ),
-        "{text}"
-    );
-    assert!(said.contains(&format!("run --resume {}", path.display())), "{text}");
-    let left = std::fs::read_dir(path.join("checkpoints")).unwrap().flatten();
-    let mut left: Vec<_> = left.map(|entry| entry.file_name().into_string().unwrap()).collect();
-    left.sort();
-    assert_eq!(left, ["latest", "step-00000002"]);
-    let mut command = Command::new(BINARY);
-    command.args(["run", "--quiet", "--steps", "4", "--allow-change", "run.length", "--resume"]);
-    let (code, text) = run(command.arg(&path).stdout(Stdio::piped()).stderr(Stdio::piped()));
-    assert_eq!(code, Some(0), "with room it goes on: {text}");
-}
+use crate::program::{BINARY, command, resume, run, wait};
 
 #[test]
 fn a_finished_run_leaves_with_zero_and_a_wrong_call_with_two() {
@@ -267,9 +27,7 @@ fn a_finished_run_leaves_with_zero_and_a_wrong_call_with_two() {
     for noise in ["[schedule]", "cannot open shared object", "\u{1b}["] {
         assert!(!text.contains(noise), "{noise}: {text}");
     }
-    let mut again = Command::new(BINARY);
-    again.args(["run", "--resume"]).arg(&path).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (code, text) = run(&mut again);
+    let (code, text) = run(&mut resume(&path, &[]));
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("finished already, with 3 steps"), "{text}");
     assert!(!text.contains("resuming"), "{text}");
@@ -280,6 +38,52 @@ fn a_finished_run_leaves_with_zero_and_a_wrong_call_with_two() {
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("did you mean `run.batch_size`?"), "{text}");
     assert_eq!(text.lines().count(), 1, "printed once: {text}");
+}
+
+#[test]
+fn the_next_command_can_be_pasted_where_a_folder_has_a_space() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("my run");
+    let name = format!("'{}'", path.display());
+    let stopped = run(&mut command(&path, &["--steps", "3", "--stop-after", "1"]));
+    let finished = run(&mut resume(&path, &[]));
+    let already = run(&mut resume(&path, &[]));
+    let taken = run(&mut command(&path, &["--steps", "3"]));
+    for ((code, text), expected, part) in [
+        (stopped, 75, format!("Go on with: smog-trainer run --resume {name}\n")),
+        (finished, 0, format!("; next: smog-trainer eval knn {name} --encoder")),
+        (already, 0, format!("To train longer: smog-trainer run --resume {name} --epochs N")),
+        (taken, 2, format!("continue it with --resume {name}, or")),
+    ] {
+        assert!(code == Some(expected) && text.contains(&part), "{part}: {code:?} {text}");
+    }
+}
+
+#[test]
+fn an_evaluation_over_its_memory_budget_is_a_wrong_call_and_says_what_would_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let large = ["--set", "eval.size=96", "--set", "eval.resize=96"];
+    let (code, text) = run(&mut command(&path, &[&["--steps", "2"], &large[..]].concat()));
+    assert_eq!(code, Some(0), "{text}");
+    let call = |what: &[&str], mib: &str| {
+        let mut command = Command::new(BINARY);
+        command.args(what).arg(&path).args(["--memory-budget-mib", mib]);
+        run(command.current_dir(dir.path()).stdout(Stdio::piped()).stderr(Stdio::piped()))
+    };
+    let knn = ["eval", "knn", "--k", "5"];
+    for what in
+        [&knn[..], &["eval", "linear"], &["eval", "linear", "--protocol", "swav"], &["embed"]]
+    {
+        let (code, text) = call(what, "1");
+        assert_eq!(code, Some(2), "{what:?}: {text}");
+        assert!(text.contains("does not fit in its memory budget"), "{what:?}: {text}");
+    }
+    let (_, text) = call(&knn, "1");
+    let (_, needed) = text.split_once("raise the budget: --memory-budget-mib ").unwrap();
+    let (needed, _) = needed.split_once(' ').unwrap();
+    let (code, text) = call(&knn, needed);
+    assert_eq!(code, Some(0), "{needed}: {text}");
 }
 
 #[test]
@@ -351,27 +155,6 @@ fn presets_are_listed_and_printed_with_their_comments() {
     );
     assert!(print(&["demo"]).1.contains("# ours"));
     assert_eq!(print(&["dmo"]).0, Some(2));
-}
-
-#[test]
-fn a_trace_has_the_steps_beside_the_stages_and_is_whole_after_an_interrupt() {
-    let dir = tempfile::tempdir().unwrap();
-    let (path, trace) = (dir.path().join("run"), dir.path().join("trace.json"));
-    let mut child =
-        command(&path, &["--steps", "100000", "--set", "schedule.warmup=never", "--trace"])
-            .arg(&trace)
-            .spawn()
-            .unwrap();
-    wait_for(&mut child, &path, "\"step\":3,");
-    signal(&child, "-INT");
-    let output = wait(child);
-    assert_eq!(output.status.code(), Some(75));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("ui.perfetto.dev"));
-    let text = std::fs::read_to_string(&trace).unwrap();
-    let events: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
-    for name in ["read", "fetch", "decode", "augment", "collate", "take", "trainer"] {
-        assert!(events.iter().any(|event| event["name"] == name), "{name}");
-    }
 }
 
 #[test]

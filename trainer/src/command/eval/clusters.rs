@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
+use smog_terminal::outln;
 use smog_trainer::error::TrainError;
 use smog_trainer::eval::EvalStream;
 use smog_trainer::eval::clusters::{Agreement, Cluster, Contingency};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use smog_terminal::outln;
 use smog_trainer::error::TrainError;
 use smog_trainer::eval::{EvalStream, GroupPictures, draw_groups};
 use smog_trainer::images::Normalizer;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+use smog_terminal::outln;
 use smog_trainer::eval::EvalStream;
 use smog_trainer::eval::knn::{KnnResult, Metric};
 use smog_trainer::images::Normalizer;

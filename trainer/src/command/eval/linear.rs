@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+use smog_terminal::outln;
 use smog_trainer::eval::EvalStream;
 use smog_trainer::eval::linear::{Quick, RATES, quick};
 use smog_trainer::eval::supervised::{Job, Protocol, Score};

@@ -13,11 +13,11 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use smog_model::EncoderBranch;
+use smog_terminal::{Progress, outln};
 use smog_trainer::data::{DataError, DataSet};
 use smog_trainer::error::TrainError;
 use smog_trainer::eval::knn::KnnData;
 use smog_trainer::export::write_text;
-use smog_trainer::progress::ShardingProgress;
 use smog_trainer::settings::RunConfig;
 use smog_trainer::trained::Wanted;
 
@@ -63,6 +63,9 @@ pub(crate) struct Subject {
     /// Cores to use; 0 takes all [default: as the run]
     #[arg(long)]
     threads: Option<u32>,
+    /// Memory for reading the data, in MiB [default: as the run]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    memory_budget_mib: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -101,6 +104,7 @@ impl Subject {
             branch: self.branch.into(),
             device: self.device.clone(),
             threads: self.threads,
+            memory_budget_mib: self.memory_budget_mib,
         }
     }
 
@@ -112,7 +116,7 @@ impl Subject {
             .or_else(|| config.eval.path.clone())
             .or_else(|| config.data.path.clone());
         let path = path.ok_or(DataError::NotGiven)?;
-        Ok((DataSet::find(&path, &config.data.remote(), &ShardingProgress::new())?, path))
+        Ok((DataSet::find(&path, &config.data.remote(), &Progress::new())?, path))
     }
 }
 

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
+use smog_terminal::exit_code::INTERRUPTED;
+use smog_terminal::{note, outln};
 use smog_trainer::data::DataSet;
 use smog_trainer::error::TrainError;
 use smog_trainer::eval::splits::Splits;
@@ -148,11 +150,11 @@ pub(super) fn evaluate(
     outln!("{} after {} steps of training: {protocol}", about.kind, about.step);
     match job.run(stop, &mut show)? {
         Ended::Interrupted => {
-            tell(&format!(
+            note(&format!(
                 "interrupted; a checkpoint was saved in {}, and the same command goes on there",
                 job.dir().display()
             ));
-            Ok(ExitCode::from(crate::INTERRUPTED))
+            Ok(ExitCode::from(INTERRUPTED))
         }
         Ended::Finished(report) => {
             let (encoder_lr, head_lr) = protocol.rates();
@@ -162,7 +164,7 @@ pub(super) fn evaluate(
             };
             table(&about.splits, &report.score, report.chance, protocol.epochs, &lr);
             if let Some(text) = not_learnt(report.last_loss, report.chance, head_lr) {
-                tell(&text);
+                note(&text);
             }
             let trained = job.dir().file_name().unwrap_or_default().to_string_lossy();
             let name = named(&trained, &[&job.tested_with()]);
@@ -217,7 +219,7 @@ pub(super) fn table(splits: &str, score: &Score, chance: f64, epochs: u32, lr: &
 }
 
 fn show(figures: &TrainingFigures) {
-    tell(&format!(
+    note(&format!(
         "epoch {:.2}  step {}/{}  loss {:.3}  {:.0} images/s  {} left",
         figures.epoch,
         figures.step,
@@ -226,10 +228,6 @@ fn show(figures: &TrainingFigures) {
         figures.images_per_second,
         indicatif::HumanDuration(figures.left),
     ));
-}
-
-fn tell(text: &str) {
-    crate::output::note(text);
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::protocol::Protocol;
 use super::score::Score;
 use super::training::{Training, labels};
 use crate::checkpoint::{CheckpointError, RunState, Store};
+use crate::error::TrainError;
 use crate::eval::features::EvalStream;
 use crate::eval::splits::Splits;
 use crate::images::Normalizer;
@@ -150,6 +151,7 @@ impl Job {
         let start =
             saved.as_ref().map_or(Start::Step(0), |saved| Start::State(&saved.state.stream));
         let mut stream = BatchStream::open(self.splits.train.clone(), config, start)
+            .map_err(TrainError::of_evaluation)
             .context("cannot open the training split")?;
         let num_steps = stream.steps_per_epoch() * u64::from(self.protocol.epochs);
         let is_done = self.train(

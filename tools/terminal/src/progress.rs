@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use smog_pipeline::shard::{Refused, ShardProgress};
 
-use crate::output::note as say;
-use crate::text;
+use crate::{note, text};
 
 /// Time between two lines where there is no terminal.
 const LINE_SECONDS: f64 = 5.0;
@@ -16,10 +15,12 @@ const LINE_SECONDS: f64 = 5.0;
 const NAMED_REFUSED: u64 = 10;
 
 /// Shows files and bytes done, their rates and the time left.
-pub(crate) struct Progress {
+#[derive(Debug, Default)]
+pub struct Progress {
     state: Mutex<Option<State>>,
 }
 
+#[derive(Debug)]
 struct State {
     what: String,
     /// What is counted: `images`, `shards`.
@@ -36,8 +37,9 @@ struct State {
 }
 
 impl Progress {
-    pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(None) }
+    /// Nothing has begun.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     fn with(&self, change: impl FnOnce(&mut State)) {
@@ -48,7 +50,7 @@ impl Progress {
     }
 
     /// Begins a stretch of work.
-    pub(crate) fn start(&self, what: &str, unit: &'static str, files: u64, bytes: u64) {
+    pub fn start(&self, what: &str, unit: &'static str, files: u64, bytes: u64) {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(bytes.max(1));
             let style = ProgressStyle::with_template("{prefix} [{bar:30}] {msg}")
@@ -75,7 +77,7 @@ impl Progress {
     }
 
     /// Some files more.
-    pub(crate) fn add(&self, files: u64, bytes: u64) {
+    pub fn add(&self, files: u64, bytes: u64) {
         self.with(|state| {
             state.done_files += files;
             state.done_bytes += bytes;
@@ -84,22 +86,22 @@ impl Progress {
                 bar.set_message(state.line());
             } else if state.last_line.elapsed().as_secs_f64() >= LINE_SECONDS {
                 state.last_line = Instant::now();
-                say(&format!("{}: {}", state.what, state.line()));
+                note(&format!("{}: {}", state.what, state.line()));
             }
         });
     }
 
     /// A line that stays.
-    pub(crate) fn line(&self, text: &str) {
+    pub fn line(&self, text: &str) {
         let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match state.as_ref().and_then(|state| state.bar.as_ref()) {
             Some(bar) => bar.println(text),
-            None => say(text),
+            None => note(text),
         }
     }
 
     /// Takes the bar away.
-    pub(crate) fn finish(&self) {
+    pub fn finish(&self) {
         let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(bar) = state.and_then(|state| state.bar) {
             bar.finish_and_clear();
@@ -136,7 +138,7 @@ impl State {
 
 impl ShardProgress for Progress {
     fn begin(&self, split: &str, files: u64, bytes: u64, shards: u32, _finished: u32) {
-        say(&format!(
+        note(&format!(
             "{split}: {} images, {}, {shards} shards",
             text::count(files),
             text::bytes(bytes)
@@ -145,7 +147,7 @@ impl ShardProgress for Progress {
     }
 
     fn begin_copy(&self, split: &str, shards: u64, bytes: u64) {
-        say(&format!("{split}: bringing {shards} shards, {}", text::bytes(bytes)));
+        note(&format!("{split}: bringing {shards} shards, {}", text::bytes(bytes)));
         self.start(split, "shards", shards, bytes);
     }
 

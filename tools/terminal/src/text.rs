@@ -1,7 +1,7 @@
 //! Numbers as people write and read them.
 
 /// A count with thin thousands separators: `1 281 167`.
-pub(crate) fn count(number: u64) -> String {
+pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -14,7 +14,7 @@ pub(crate) fn count(number: u64) -> String {
 }
 
 /// A size in bytes with three digits: `138 GB`, `1.25 MB`.
-pub(crate) fn bytes(bytes: u64) -> String {
+pub fn bytes(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "kB", "MB", "GB", "TB"] {
         if value < 999.5 || unit == "TB" {
@@ -33,7 +33,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
 }
 
 /// A time span: `42 s`, `3 min 05 s`, `2 h 07 min`.
-pub(crate) fn seconds(seconds: f64) -> String {
+pub fn seconds(seconds: f64) -> String {
     if seconds < 59.5 {
         return format!("{seconds:.*} s", if seconds < 9.95 { 1 } else { 0 });
     }
@@ -46,7 +46,10 @@ pub(crate) fn seconds(seconds: f64) -> String {
 }
 
 /// Reads a size such as `256MB`, `16MiB`, `1.5 GB` or a plain number of bytes.
-pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+/// What was expected, in words for clap.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
