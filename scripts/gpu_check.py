@@ -150,7 +150,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--images", type=Path, help="folder of train/CLASS/*.jpg [drawn]")
     parser.add_argument("--out", type=Path, default=Path("gpu-check.json"), help="where the figures go")
     parser.add_argument("--python", default=sys.executable, help="the Python that has torch 2.11")
-    parser.add_argument("--quick", action="store_true", help="80 steps instead of 250")
+    parser.add_argument("--quick", action="store_true", help="80 steps instead of 220")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="begin nothing after that [no end]")
     parser.add_argument("--limit", type=float, default=240, metavar="SECONDS", help="longest that one call may take [240]")
     parser.add_argument("--work", type=Path, help="folder for runs and shards; kept [a temporary one]")

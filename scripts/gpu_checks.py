@@ -42,9 +42,15 @@ COMPARED = (
     "eval.size=96", "run.batch_size=32", "run.precision=f32", "schedule.warmup=never",
     'run.log_every="1 steps"',
 )  # fmt: skip
+# Where launches matter most: a small network, and a large one with few images, for which the GPU waits for them.
+SMALL = (
+    "run.batch_size=128", "run.precision=bf16", "schedule.warmup=never", "reset.every=never",
+    'run.log_every="10 steps"',
+)  # fmt: skip
+FEW = 8
 REHEARSAL = Sizes("demo", 160, "48..64", TINY, 40, 1)
 # Made to fit into nine minutes: three runs of so many steps are most of the time.
-FULL = Sizes("imagenet-resnet50-multicrop", 4000, "375..500", LARGE, 250, 10)
+FULL = Sizes("imagenet-resnet50-multicrop", 4000, "375..500", LARGE, 220, 8)
 QUICK = dataclasses.replace(FULL, steps=80, seconds=5)
 
 # What an `event: gpu` line may hold, in words.
@@ -124,6 +130,32 @@ def never_starved(machine: Machine, sizes: Sizes, data: Path, work: Path) -> Ite
     yield from beside_ceiling("GPU renderer", run("renderer", "stream", "stream.renderer=cuda"), ceiling, machine)
 
 
+def launches(machine: Machine, sizes: Sizes, data: Path, work: Path) -> Iterator[Row]:
+    """Whether a CUDA graph of the step would pay: what the host needs to queue a step, over what the GPU needs for it.
+    The driver holds a host up that is too far ahead, so for the large batch that is an upper bound, and the time for a few
+    images, which takes as many launches, is set beside it."""
+    tiny = sizes is REHEARSAL
+    run = lambda name, preset, settings: machine.train(  # noqa: E731
+        work / name, data, preset, (*settings, "run.checkpoint_every=never"), "--steps", 2 if tiny else 60,
+        "--device", machine.device, "--data-mode", "resident")  # fmt: skip
+    scaled = ("run.batch_size=8", "run.precision=f32", "model.encoder.width=8", "model.groups.count=8") if tiny else ()
+    small = run("launches-small", "cifar10-resnet18", (*SMALL, *scaled))
+    few = run("launches-few", sizes.preset, (*sizes.settings, f"run.batch_size={FEW}", 'run.log_every="10 steps"'))
+    name = "host time to queue a step over the GPU's time for it"
+    if machine.device == "cpu":
+        yield Row(name, SKIPPED, note="rehearsed; on a CPU a step is done while it is queued")
+        return
+    yield Row(f"{name}, ResNet-18 of 32 pixels, batch 128", MEASURED, *report.launches(small))
+    large = work / "resident"
+    if not large.is_dir():
+        raise Broken("the run on one resident batch, with which the others are compared, was not made")
+    network = f"ResNet-50, batch {report.setting(sizes.settings, 'run.batch_size')}"
+    yield Row(f"{name}, {network}", MEASURED, *report.launches(large))
+    host, device = report.middle(few, "launch_seconds"), report.middle(large, "step_seconds")
+    note = f"{1e3 * host:.1f} of {1e3 * device:.1f} ms; below 0.8 launches hide, and a CUDA graph of the step gains nothing"
+    yield Row(f"host time to queue {FEW} images over the GPU's time for a step, {network}", MEASURED, host / device, note=note)
+
+
 def beside_ceiling(renderer: str, run: Path, ceiling: float, machine: Machine) -> Iterator[Row]:
     """What a run with a data path got of the rate without one, and what the driver saw of it."""
     judged = machine.device != "cpu"
@@ -133,7 +165,7 @@ def beside_ceiling(renderer: str, run: Path, ceiling: float, machine: Machine) -
     yield Row(f"with the data path, {renderer}", MEASURED, rate, "images/s")
     yield report.check(f"data path over ceiling, {renderer}", rate / ceiling, 0.98, judged=judged)
     row = report.check(f"the {who} waited for data, {renderer}", 100 * wait, 1.0, "%", at_least=False, judged=judged)
-    row.note = f"slowest stage: {summary['slowest_stage']}"
+    row.note = f"slowest stage: {summary['slowest_stage']}; rings full to: {report.rings(summary)}"
     yield row
     figures = {words: report.settled(run, key, kind="gpu") for key, words in GPU_FIGURES.items()}
     for words, values in figures.items():
@@ -236,5 +268,5 @@ def kernel_rows(text: str) -> list[Row]:
 # What tells right from wrong comes first, should the time not suffice for all.
 ALL = (
     ("one step", one_step), ("kernels", kernels), ("never starved", never_starved), ("resume", resume),
-    ("lightly", beside_lightly), ("views alone", loader),
+    ("launches", launches), ("lightly", beside_lightly), ("views alone", loader),
 )  # fmt: skip

@@ -73,7 +73,28 @@ def settled(run: Path, key: str, warm_up: int = WARM_UP, kind: str = "step") -> 
 
 def rate(run: Path) -> float:
     """Images per second: the median of the settled lines."""
-    return statistics.median(settled(run, "images_per_second"))
+    return middle(run, "images_per_second")
+
+
+def middle(run: Path, key: str) -> float:
+    """The median of a figure in the settled lines."""
+    return statistics.median(settled(run, key))
+
+
+def launches(run: Path) -> tuple[float, str, str, str]:
+    """What the host needed to queue a step over what the GPU needed: value, unit, target and note of a row."""
+    ratio, host = middle(run, "launch_ratio"), middle(run, "launch_seconds")
+    return ratio, "", "", f"{1e3 * host:.1f} of {1e3 * host / ratio:.1f} ms"
+
+
+def rings(summary: dict) -> str:
+    """How full the rings of a run were, in the order of its summary."""
+    return ", ".join(f"{ring} {100 * ratio:.0f} %" for ring, ratio in summary["ring_fill_ratios"].items())
+
+
+def setting(settings: tuple[str, ...], key: str) -> str:
+    """The value of a setting; the last one counts."""
+    return [value for name, _, value in (line.partition("=") for line in settings) if name == key][-1]
 
 
 def relative(found: float, expected: float) -> float:

@@ -66,6 +66,20 @@ class Figures(unittest.TestCase):
         self.write(*steps)
         self.assertEqual(report.losses(self.run_dir, since="resume"), {})
 
+    def test_launches_are_told_in_milliseconds_beside_what_the_gpu_needed(self):
+        line = lambda step, ratio: {**self.step(step, 1), "launch_seconds": 0.02, "launch_ratio": ratio}  # noqa: E731
+        self.write(self.step(10, 1), line(20, 0.9), line(30, 0.1), line(40, 0.3), line(50, 0.1))
+        ratio, unit, target, note = report.launches(self.run_dir)
+        self.assertEqual((ratio, unit, target), (0.1, "", ""), "lines of the warm-up do not count")
+        self.assertEqual(note, "20.0 of 200.0 ms")
+
+    def test_rings_are_told_in_the_order_of_the_flow(self):
+        summary = {"ring_fill_ratios": {"fetch": 1.0, "decode": 0.204, "engines": 0.93}}
+        self.assertEqual(report.rings(summary), "fetch 100 %, decode 20 %, engines 93 %")
+
+    def test_of_a_setting_given_twice_the_last_counts(self):
+        self.assertEqual(report.setting(("run.batch_size=256", "a=b", "run.batch_size=8"), "run.batch_size"), "8")
+
     def test_a_figure_that_is_no_number_is_infinitely_far(self):
         self.assertEqual(report.relative(float("nan"), 1.0), float("inf"))
         self.assertEqual(report.check("x", report.relative(1.0, float("nan")), 1e-4, at_least=False).state, FAILED)
@@ -138,6 +152,10 @@ class Lines(unittest.TestCase):
     def test_findings_of_a_part_that_was_done_survive_one_that_was_cut_short(self):
         part = {"checks": [{"name": "kernels", "value": 0.0, "unit": "", "target": "0", "passed": True},
                            {"name": "engines", "value": None, "unit": "", "target": "", "passed": False, "note": "no nvJPEG"}]}  # fmt: skip
+        alone = {"checks": [{"name": "JPEG engines alone, batches of 56", "value": 5000.0, "unit": "images/s", "target": "",
+                             "passed": None}]}  # fmt: skip
+        rows = gpu_checks.kernel_rows(json.dumps(alone))
+        self.assertEqual(rows, [Row("JPEG engines alone, batches of 56", MEASURED, 5000.0, "images/s")])
         rows = gpu_checks.kernel_rows(json.dumps(part) + '\n{"checks":[{"na')
         self.assertEqual([(row.name, row.state, row.note) for row in rows],
                          [("kernels", PASSED, ""), ("engines", FAILED, "no nvJPEG")])  # fmt: skip

@@ -1,5 +1,6 @@
 //! `smog-tools cuda`: what a machine with a GPU is asked before anything is believed of it.
 
+mod decoders;
 mod findings;
 mod pictures;
 
@@ -54,7 +55,8 @@ enum What {
 Kernels have to give the views of the CPU renderer to the bit, and take less than 10 microseconds an
 image. The renderer has to show the same samples with the same plans, its views within a level on
 average: nvJPEG decodes a little otherwise than libjpeg-turbo. That is also asked of pictures in each
-coding that leaves the processor, with the JPEG engines and without.
+coding that leaves the processor, with the JPEG engines and without. How many images a second the
+engines, the hybrid decoders and the processor decode alone is measured with images of --data.
 
 Exit codes: 0 all is well, 1 something is not, or there is no GPU, 2 wrong arguments.
 
@@ -80,7 +82,7 @@ struct Check {
     /// Batches to compare
     #[arg(long, value_name = "N", default_value_t = 8)]
     steps: u32,
-    /// Time to measure the renderer for
+    /// Time to measure the renderer for; each decoder alone gets a quarter of it
     #[arg(long, value_name = "S", default_value_t = 10.0)]
     seconds: f64,
     /// Print JSON: an object for each part, as soon as it is done
@@ -114,6 +116,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     add("kernels", of_kernels(&gpu, &machine));
     add("JPEG engines", of_engines(&machine));
+    add("decoders alone", decoders::check(&args, &machine));
     add("pictures", of_pictures(&machine));
     let without = Machine { hardware: false, ..machine.clone() };
     add("pictures without JPEG engines", of_pictures(&without));
@@ -231,14 +234,22 @@ fn of_kind(kind: &pictures::Kind, compared: &Compared) -> Vec<Finding> {
     ]
 }
 
-fn of_renderer(args: &Check, machine: &Machine) -> anyhow::Result<Vec<Finding>> {
-    let source: Arc<dyn Source> = if args.data.as_os_str() == "synthetic" {
-        Arc::new(SyntheticSource::new(4096, 128, 500, 0))
-    } else {
-        find(&args.data)?.open(&args.split)?
-    };
+/// The images that are asked about.
+fn source(args: &Check) -> anyhow::Result<Arc<dyn Source>> {
+    if args.data.as_os_str() == "synthetic" {
+        return Ok(Arc::new(SyntheticSource::new(4096, 128, 500, 0)));
+    }
+    Ok(find(&args.data)?.open(&args.split)?)
+}
+
+/// What the renderer makes of them.
+fn config(args: &Check) -> anyhow::Result<StreamConfig> {
     let recipe = Recipe::preset("smog_multicrop").context("no recipe smog_multicrop")?;
-    let config = StreamConfig { workers: args.workers, ..StreamConfig::new(recipe, args.batch) };
+    Ok(StreamConfig { workers: args.workers, ..StreamConfig::new(recipe, args.batch) })
+}
+
+fn of_renderer(args: &Check, machine: &Machine) -> anyhow::Result<Vec<Finding>> {
+    let (source, config) = (source(args)?, config(args)?);
     let compared = check::likeness(std::slice::from_ref(&source), &config, machine, args.steps)?;
     let Compared { likeness, counts, .. } = *compared.first().context("nothing was compared")?;
     let rate = check::rate(&source, &config, machine, args.seconds)?;

@@ -3,19 +3,20 @@
 //! Lines are only ever appended. A run that was killed and resumed repeats the steps after its checkpoint, so
 //! a reader takes the last line of a step; `resume` lines say where.
 
+mod summary;
+
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
-use std::time::Duration;
 
 use serde::Serialize;
 use smog_model::{GroupFigures, ResetReport};
-use smog_pipeline::runtime::TRAINER;
 use smog_pipeline::runtime::metrics::StreamMetrics;
 
 use crate::eval::knn::KnnResult;
 pub use crate::gpu_load::GpuFigures;
 use crate::settings::DataMode;
+pub use summary::SummaryFigures;
 
 /// A line of the file; the field `event` tells which.
 #[derive(Clone, Debug, Serialize)]
@@ -160,104 +161,16 @@ pub struct StepFigures {
     /// The same as a share of a step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_wait_ratio: Option<f64>,
+    /// On a GPU: what the host took to queue a step once its batch was there: mean of the steps that the device has done
+    /// since the last line, but for those with a reset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_seconds: Option<f64>,
+    /// The same over what the device took for those steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_ratio: Option<f64>,
     /// State of the groups.
     #[serde(flatten)]
     pub groups: GroupFigures,
-}
-
-/// How a sitting's time was spent.
-#[derive(Clone, Debug, Serialize)]
-pub struct SummaryFigures {
-    /// Steps done over all sittings.
-    pub step: u64,
-    /// Time spent in training in this sitting.
-    pub trained_seconds: f64,
-    /// Where the batches came from.
-    pub data_mode: DataMode,
-    /// Time that the trainer waited for data.
-    pub data_wait_seconds: f64,
-    /// Share of the time spent waiting for data.
-    pub data_wait_ratio: f64,
-    /// Time that the GPU had nothing to do since its batch was not there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub device_wait_seconds: Option<f64>,
-    /// The same as a share of the time spent in training.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub device_wait_ratio: Option<f64>,
-    /// The stage whose threads were busiest.
-    pub slowest_stage: &'static str,
-    /// Share of the time in which they were busy.
-    pub slowest_stage_busy_ratio: f64,
-    /// Mean number of batches that were ready for the trainer.
-    pub ready_batches_mean: f64,
-    /// Most that can be.
-    pub ready_batches_capacity: u32,
-    /// What the driver counted, means since the sitting began.
-    #[serde(flatten)]
-    pub gpu: GpuFigures,
-}
-
-impl SummaryFigures {
-    /// The figures of a sitting that trained for `seconds`, in which a GPU waited for `device_wait`, and its driver counted
-    /// `gpu`; `None` where it took no batch.
-    pub fn new(
-        step: u64,
-        seconds: f64,
-        data_mode: DataMode,
-        device_wait: Option<Duration>,
-        gpu: Option<GpuFigures>,
-        stream: &StreamMetrics,
-    ) -> Option<Self> {
-        let slowest = stream.bottleneck(seconds).filter(|_| stream.batches_total > 0)?;
-        let waited = stream.data_wait_seconds_total;
-        let device_wait = device_wait.map(|time| time.as_secs_f64());
-        let ready = stream.queue(TRAINER);
-        Some(Self {
-            step,
-            trained_seconds: seconds,
-            data_mode,
-            data_wait_seconds: waited,
-            data_wait_ratio: waited / seconds,
-            device_wait_seconds: device_wait,
-            device_wait_ratio: device_wait.map(|waited| waited / seconds),
-            slowest_stage: slowest.stage,
-            slowest_stage_busy_ratio: slowest.busy_ratio,
-            ready_batches_mean: ready.map_or(0.0, |queue| queue.mean_depth),
-            ready_batches_capacity: ready.map_or(0, |queue| queue.capacity),
-            gpu: gpu.unwrap_or_default(),
-        })
-    }
-}
-
-impl std::fmt::Display for SummaryFigures {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.data_mode == DataMode::Resident {
-            return f.write_str(
-                "every step was done on one resident batch: the rates above are those of a data path that never fails",
-            );
-        }
-        let percent = |ratio: f64| 100.0 * ratio;
-        let (who, ratio) = match self.device_wait_ratio {
-            Some(ratio) => ("GPU", ratio),
-            None => ("trainer", self.data_wait_ratio),
-        };
-        write!(
-            f,
-            "the {who} waited for data {:.1} % of the time; the slowest stage is {} ({:.0} % busy)",
-            percent(ratio),
-            self.slowest_stage,
-            percent(self.slowest_stage_busy_ratio),
-        )?;
-        if self.device_wait_ratio.is_none() {
-            return Ok(());
-        }
-        let (ready, most) = (self.ready_batches_mean, self.ready_batches_capacity);
-        write!(f, "; {ready:.1} of at most {most} batches were ready")?;
-        match self.gpu.to_string() {
-            text if text.is_empty() => Ok(()),
-            text => write!(f, "; {text}"),
-        }
-    }
 }
 
 /// The open file.
@@ -297,7 +210,6 @@ impl MetricsFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use smog_pipeline::runtime::metrics::QueueMetrics;
 
     #[test]
     fn a_line_that_was_cut_off_spoils_no_other() {
@@ -310,37 +222,5 @@ mod tests {
             let line = "{\"event\":\"diverged\",\"step\":3}\n";
             assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{after}{line}"));
         }
-    }
-
-    #[test]
-    fn the_summary_names_who_waited() {
-        let stream = StreamMetrics {
-            batches_total: 10,
-            data_wait_seconds_total: 0.5,
-            queues: vec![QueueMetrics {
-                stage: TRAINER,
-                capacity: 4,
-                mean_depth: 2.5,
-                ..QueueMetrics::default()
-            }],
-            ..StreamMetrics::default()
-        };
-        let text = |mode, wait, gpu| {
-            SummaryFigures::new(10, 10.0, mode, wait, gpu, &stream).unwrap().to_string()
-        };
-        assert_eq!(
-            text(DataMode::Stream, None, None),
-            "the trainer waited for data 5.0 % of the time; the slowest stage is trainer (95 % busy)"
-        );
-        let counted = GpuFigures { gpu_sm_percent: Some(91.2), ..GpuFigures::default() };
-        let gpu = text(DataMode::Stream, Some(Duration::from_millis(20)), Some(counted));
-        assert_eq!(
-            gpu,
-            "the GPU waited for data 0.2 % of the time; the slowest stage is trainer (95 % busy); 2.5 of at most 4 batches \
-             were ready; SM 91 %"
-        );
-        assert!(text(DataMode::Resident, None, None).contains("one resident batch"));
-        let none = StreamMetrics::default();
-        assert!(SummaryFigures::new(0, 1.0, DataMode::Stream, None, None, &none).is_none());
     }
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use smog_model::device::{Event, Stream};
 use tch::Device;
 
+use crate::launches::Launches;
+
 /// Steps that may be queued and not done.
 const AHEAD: usize = 2;
 /// Time between two looks at the device. A whole step is still queued while the host waits, so looking late costs
@@ -23,11 +25,14 @@ pub(crate) struct Pace {
     /// Ends of steps that may not be done, oldest first.
     ends: VecDeque<Event>,
     spare: Vec<Event>,
+    /// What queueing a step costs.
+    pub(crate) launches: Launches,
 }
 
 impl Pace {
     pub(crate) fn new(device: Device) -> Self {
-        Self { device, ends: VecDeque::new(), spare: Vec::new() }
+        let launches = Launches::new(device);
+        Self { device, ends: VecDeque::new(), spare: Vec::new(), launches }
     }
 
     /// To be called before a step is queued: blocks until few enough are.

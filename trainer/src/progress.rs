@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use smog_pipeline::runtime::metrics::{RingFill, StreamMetrics};
 use smog_terminal::{note, quoted};
 
 use crate::metrics::{GpuFigures, StepFigures};
@@ -13,6 +14,8 @@ use crate::timetable::Timetable;
 
 /// Time between two lines where there is no terminal.
 const LINE_SECONDS: f64 = 5.0;
+/// How full a ring has to be, on average, to be shown.
+const FULL_FROM: f64 = 0.75;
 
 /// Shows how far a run is.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub struct Progress {
     total_steps: u64,
     /// Mean time of a step, slowly moving; for the time left.
     step_seconds: Option<f64>,
+    /// What the stream had counted at the last stretch.
+    stream: Option<StreamMetrics>,
     is_quiet: bool,
 }
 
@@ -36,7 +41,7 @@ impl Progress {
             );
             bar
         });
-        Self { bar, last_line: None, total_steps, step_seconds: None, is_quiet }
+        Self { bar, last_line: None, total_steps, step_seconds: None, stream: None, is_quiet }
     }
 
     /// A line that stays.
@@ -57,11 +62,12 @@ impl Progress {
         }
     }
 
-    /// The state after a stretch of steps.
+    /// The state after a stretch of steps; `stream` is what the stages have counted since the stream was opened.
     pub fn step(
         &mut self,
         figures: &StepFigures,
         gpu: Option<&GpuFigures>,
+        stream: StreamMetrics,
         timetable: &Timetable,
         num_groups: i64,
     ) {
@@ -70,7 +76,9 @@ impl Progress {
         self.step_seconds = Some(mean);
         let left = self.total_steps.saturating_sub(figures.step);
         let left_time = Duration::from_secs_f64(mean * left as f64);
-        let line = line(figures, gpu, timetable, num_groups, left_time);
+        let rings = stream.rings(self.stream.as_ref());
+        self.stream = Some(stream);
+        let line = line(figures, gpu, &rings, timetable, num_groups, left_time);
         if let Some(bar) = &self.bar {
             bar.set_position(figures.step);
             bar.set_message(line);
@@ -121,17 +129,20 @@ impl Progress {
 fn line(
     figures: &StepFigures,
     gpu: Option<&GpuFigures>,
+    rings: &[RingFill],
     timetable: &Timetable,
     num_groups: i64,
     left: Duration,
 ) -> String {
+    // On a CPU the share of time says it all.
+    let rings = if figures.device_wait_ratio.is_some() { full(rings) } else { String::new() };
     let gpu = load(gpu);
     let scale = timetable.scale;
     let epochs = scale.total_steps as f64 / scale.steps_per_epoch as f64;
     let decimals = if epochs.fract() == 0.0 { 0 } else { 2 };
     format!(
         "epoch {:.2}/{epochs:.decimals$}  step {}/{}  loss {:.3} (chance ln K = {:.3})  {:.0} images/s  data wait {:.0} %  \
-         {gpu}groups {:.0}/{num_groups}  lr {:.4}  {} left",
+         {rings}{gpu}groups {:.0}/{num_groups}  lr {:.4}  {} left",
         figures.epoch,
         figures.step,
         scale.total_steps,
@@ -144,6 +155,14 @@ fn line(
         figures.lr,
         HumanDuration(left),
     )
+}
+
+/// Rings that were full or nearly so since the last line, as a part of the line: what fills up waits for the stage behind.
+fn full(rings: &[RingFill]) -> String {
+    let full = rings.iter().filter(|fill| fill.ratio >= FULL_FROM);
+    let parts: Vec<String> =
+        full.map(|fill| format!("{} {:.0} %", fill.ring, 100.0 * fill.ratio)).collect();
+    if parts.is_empty() { String::new() } else { format!("full: {}  ", parts.join(", ")) }
 }
 
 /// What a driver counted, as a part of the line; nothing where it counts nothing.
@@ -185,6 +204,14 @@ impl EvalProgress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rings_are_a_part_of_the_line_where_they_are_nearly_full() {
+        let fill = |ring, ratio| RingFill { ring, ratio };
+        let rings = [fill("decode", 0.2), fill("engines", 0.93), fill("trainer", 0.75)];
+        assert_eq!(full(&rings), "full: engines 93 %, trainer 75 %  ");
+        assert_eq!(full(&rings[..1]), "");
+    }
 
     #[test]
     fn a_gpu_is_a_part_of_the_line_where_its_driver_counts() {

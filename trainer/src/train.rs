@@ -197,7 +197,12 @@ impl Session {
         batch: Option<HostBatch>,
     ) -> Result<Result<StepReport, Broken>, TrainError> {
         let _span = tracing::debug_span!(TRAINER, step).entered();
-        let views = guard(|| self.views(batch))??;
+        let since = Instant::now();
+        let views = guard(|| {
+            let views = self.views(batch)?;
+            self.pace.launches.begin(since);
+            Ok::<_, CudaError>(views)
+        })??;
         let num_large = self.config.augment.num_large();
         let reset_settings = &self.config.reset;
         // The one boundary at which a refusal of libtorch becomes an error.
@@ -262,6 +267,8 @@ impl Session {
                 _ => self.model.update_momentum(self.timetable.momentum(step)),
             }
             self.pace.mark();
+            // A reset waits for the device.
+            self.pace.launches.end(reset.is_none());
             Ok(Ok(StepReport { loss, groups: output.group_stats, reset }))
         })??;
         if let Ok(report) = &report {

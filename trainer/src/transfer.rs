@@ -14,16 +14,20 @@
 //! Views that the renderer on the GPU made are there already. They are used where they lie; their slot is given back when
 //! the next batch is asked for, behind all that the step has queued.
 
+mod landings;
+
 use std::collections::VecDeque;
 
 use smog_cuda::kernels::PixelKind;
 use smog_cuda::{CudaError, DeviceBatch, DeviceView};
 use smog_model::device::{Event, Stream, copy_bytes};
 use smog_pipeline::batch::{BatchShape, HostBatch};
+use smog_pipeline::runtime::metrics::StreamMetrics;
 use tch::{Device, Kind, Tensor};
 
 use crate::data_wait::DataWait;
 use crate::images::Normalizer;
+use landings::{LandingMeter, Load};
 
 /// Landings on a GPU: one being read, one being copied into.
 const NUM_LANDINGS: usize = 2;
@@ -46,6 +50,7 @@ pub(crate) struct Transfer {
     copies: Stream,
     landings: Vec<Landing>,
     next: usize,
+    meter: LandingMeter,
     /// What the views are made in.
     kind: Kind,
     /// Batches whose bytes may still be read, oldest first, with their landing.
@@ -104,6 +109,7 @@ impl Transfer {
             copies: Stream::side(device),
             landings,
             next: 0,
+            meter: LandingMeter::new(device, num_landings),
             kind: Kind::Float,
             held: VecDeque::new(),
             made_there: false,
@@ -160,6 +166,7 @@ impl Transfer {
         let trainer = Stream::current(self.device);
         let landing = &mut self.landings[self.next];
         self.copies.wait(&landing.used);
+        self.meter.begin(self.copies);
         self.copies.within(|| {
             for (view, target) in landing.views.iter().enumerate() {
                 // SAFETY: the batch is held until `copied`, which is recorded behind this copy on its stream, is done.
@@ -167,16 +174,29 @@ impl Transfer {
             }
         });
         landing.copied.record(self.copies);
+        self.meter.copied(self.copies);
         trainer.wait(&landing.copied);
         self.data_wait.end();
         let views = (landing.views.iter())
             .map(|bytes| normalizer.planes(bytes).to_kind(self.kind))
             .collect();
         landing.used.record(trainer);
+        let bytes: usize = (0..batch.num_views()).map(|view| batch.view(view).len()).sum();
+        self.meter.read(trainer, Load { rows: batch.len() as u64, bytes: bytes as u64 });
         self.held.push_back((batch, self.next));
         self.next = (self.next + 1) % self.landings.len();
         self.give_back();
         Ok(views)
+    }
+
+    /// Adds the copies to what the stream counted, where there are any.
+    ///
+    /// # Panics
+    /// Where the device failed.
+    pub(crate) fn add_to(&mut self, metrics: &mut StreamMetrics) {
+        if !self.made_there {
+            self.meter.add_to(metrics);
+        }
     }
 
     /// The views where they lie, without a copy.

@@ -1,6 +1,7 @@
 //! The renderer on a GPU beside the one on the processor, and its rate: what a machine with a GPU runs before anything is
 //! believed of it. The kernels alone are checked by [`crate::kernels::check`].
 
+pub(crate) mod decoders;
 mod engines;
 
 use std::sync::Arc;
@@ -10,9 +11,10 @@ use cudarc::driver::{CudaStream, result};
 use smog_pipeline::batch::HostBatch;
 use smog_pipeline::render::Renderer;
 use smog_pipeline::runtime::PipelineError;
-use smog_pipeline::source::Source;
+use smog_pipeline::source::{Source, SourceError};
 use smog_pipeline::stream::{BatchStream, Next, Start, StreamConfig, StreamParts};
 
+pub use decoders::{DecodeRate, DecodeRates, decode_rates};
 pub use engines::{Engines, engines};
 
 use crate::driver::{Gpu, failed};
@@ -28,6 +30,18 @@ pub enum CheckError {
     /// A call of CUDA's failed.
     #[error(transparent)]
     Cuda(#[from] CudaError),
+    /// The data cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// There is nothing to measure decoders with.
+    #[error(
+        "none of the first {looked_at} images is one that the JPEG engines, the hybrid decoders and the processor all \
+         take; expected baseline JPEG: give other data"
+    )]
+    NoPictures {
+        /// Images that were looked at.
+        looked_at: u32,
+    },
 }
 
 /// What is checked.
@@ -220,11 +234,21 @@ fn renderer(
     kind: PixelKind,
     normalize: Normalize,
 ) -> Result<Arc<CudaRenderer>, CudaError> {
+    let options = options(config, machine, kind, normalize);
+    Ok(Arc::new(CudaRenderer::new(config.render, &options)?))
+}
+
+fn options(
+    config: &StreamConfig,
+    machine: &Machine,
+    kind: PixelKind,
+    normalize: Normalize,
+) -> CudaOptions {
     let mut options = CudaOptions::new(machine.device, kind, normalize, config.resolved_workers())
         .for_views(&config.recipe.view_sizes());
     options.hardware = machine.hardware;
     options.kernels = machine.kernels.clone();
-    Ok(Arc::new(CudaRenderer::new(config.render, &options)?))
+    options
 }
 
 fn open(

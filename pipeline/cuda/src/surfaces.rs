@@ -10,8 +10,9 @@
 //! the JPEG engines ends a batch rather than wait for a worker that waits here).
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smog_pipeline::runtime::{Cancel, StageExit};
 
@@ -38,15 +39,39 @@ pub(crate) struct Surfaces {
     bytes: u64,
     circle: Mutex<Circle>,
     changed: Condvar,
+    /// Nanoseconds for which threads waited until kernels had read a piece.
+    wait_kernels: AtomicU64,
+    /// The same until a decoder had done with one.
+    wait_decoders: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+/// How much of the circle is in use, and was over time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Usage {
+    /// From the first piece to the head: what nobody else can have.
+    pub(crate) held_bytes: u64,
+    /// Of the whole circle.
+    pub(crate) capacity_bytes: u64,
+    /// Integral of the bytes in use over time.
+    pub(crate) byte_seconds: f64,
+    /// Time for which threads waited until kernels had read a piece.
+    pub(crate) wait_kernels: Duration,
+    /// The same until a decoder had done with one.
+    pub(crate) wait_decoders: Duration,
+}
+
+#[derive(Debug)]
 struct Circle {
+    /// Of the whole block.
+    bytes: u64,
     /// Where the next piece begins.
     head: u64,
     /// Number of the first piece below.
     first: u64,
     pieces: VecDeque<Piece>,
+    /// When `byte_seconds` was brought up to date.
+    counted: Instant,
+    byte_seconds: f64,
 }
 
 #[derive(Debug)]
@@ -83,7 +108,22 @@ pub(crate) struct SurfaceLease {
 impl Surfaces {
     /// A circle over `bytes` bytes from the device address `base` on.
     pub(crate) fn new(base: u64, bytes: u64) -> Arc<Self> {
-        Arc::new(Self { base, bytes, circle: Mutex::default(), changed: Condvar::new() })
+        let circle = Circle {
+            bytes,
+            head: 0,
+            first: 0,
+            pieces: VecDeque::new(),
+            counted: Instant::now(),
+            byte_seconds: 0.0,
+        };
+        Arc::new(Self {
+            base,
+            bytes,
+            circle: Mutex::new(circle),
+            changed: Condvar::new(),
+            wait_kernels: AtomicU64::new(0),
+            wait_decoders: AtomicU64::new(0),
+        })
     }
 
     /// Bytes that an image takes.
@@ -136,11 +176,15 @@ impl Surfaces {
             };
             if let Some(fence) = fence {
                 drop(circle);
+                let begun = Instant::now();
                 fence.wait().map_err(CudaError::into_exit)?;
+                count(&self.wait_kernels, begun);
                 circle = self.locked();
                 circle.free(number);
             } else {
+                let begun = Instant::now();
                 let waited = self.changed.wait_timeout(circle, PATIENCE);
+                count(&self.wait_decoders, begun);
                 circle = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
         }
@@ -170,6 +214,7 @@ impl Surfaces {
             // The head has gone round. It never reaches the tail, for then full would look like empty.
             Some(Piece { start: tail, .. }) => (length < tail - circle.head).then_some(circle.head),
         }?;
+        circle.count();
         circle.head = start + length;
         circle.pieces.push_back(Piece { start, state: State::Used });
         Some(SurfaceLease {
@@ -180,13 +225,70 @@ impl Surfaces {
         })
     }
 
+    /// Takes back what the kernels have read by now. Whoever needs room finds it without this; but what is in use is
+    /// only known by it.
+    pub(crate) fn reap(&self) -> Result<(), CudaError> {
+        let mut circle = self.locked();
+        let mut passed: Option<Arc<dyn Fence>> = None;
+        while let Some(piece) = circle.pieces.front() {
+            match &piece.state {
+                State::Used => break,
+                State::Free => {}
+                // All images of a launch have one fence.
+                State::Submitted(fence)
+                    if passed.as_ref().is_some_and(|p| Arc::ptr_eq(p, fence)) => {}
+                State::Submitted(fence) if fence.has_passed()? => passed = Some(Arc::clone(fence)),
+                State::Submitted(_) => break,
+            }
+            circle.pop();
+        }
+        Ok(())
+    }
+
+    /// What is in use now, as far as the host has noticed.
+    pub(crate) fn usage(&self) -> Usage {
+        let nanos = |total: &AtomicU64| Duration::from_nanos(total.load(Relaxed));
+        let mut circle = self.locked();
+        circle.count();
+        Usage {
+            held_bytes: circle.held(),
+            capacity_bytes: self.bytes,
+            byte_seconds: circle.byte_seconds,
+            wait_kernels: nanos(&self.wait_kernels),
+            wait_decoders: nanos(&self.wait_decoders),
+        }
+    }
+
     fn locked(&self) -> MutexGuard<'_, Circle> {
         self.circle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Adds the time since `begun`.
+fn count(total: &AtomicU64, begun: Instant) {
+    total.fetch_add(begun.elapsed().as_nanos() as u64, Relaxed);
+}
+
 impl Circle {
+    /// Bytes between tail and head, gaps and what was freed out of turn included.
+    fn held(&self) -> u64 {
+        match self.pieces.front() {
+            None => 0,
+            Some(Piece { start: tail, .. }) if self.head > *tail => self.head - tail,
+            Some(Piece { start: tail, .. }) => self.bytes - tail + self.head,
+        }
+    }
+
+    /// Brings the integral up to date, before what is held changes.
+    fn count(&mut self) {
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(self.counted);
+        self.byte_seconds += self.held() as f64 * passed.as_secs_f64();
+        self.counted = now;
+    }
+
     fn pop(&mut self) {
+        self.count();
         self.pieces.pop_front();
         self.first += 1;
     }

@@ -6,17 +6,21 @@
 //! last queue that is full.
 
 mod counters;
+mod device;
 mod meters;
 mod report;
+mod rings;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use counters::StageCounters;
+pub use device::{DeviceMeter, DeviceMetrics};
 pub use meters::QueueMeter;
 pub(crate) use meters::{SlotMeter, SlotState};
 pub use report::{Bottleneck, QueueMetrics, StageMetrics, StreamMetrics};
+pub use rings::RingFill;
 
 use super::names;
 use counters::Sum;
@@ -37,6 +41,8 @@ pub struct Metrics {
     pub(crate) capacities: [AtomicU32; 3],
     /// Queues between the threads of a renderer.
     within: Mutex<Vec<Within>>,
+    /// Memory and slots of a renderer on a device.
+    device: Mutex<Option<Arc<dyn DeviceMeter>>>,
     batches: AtomicU64,
     samples: AtomicU64,
     data_wait_nanos: AtomicU64,
@@ -90,6 +96,7 @@ impl Default for Metrics {
             ready: QueueMeter::new(opened),
             capacities: Default::default(),
             within: Mutex::default(),
+            device: Mutex::default(),
             batches: AtomicU64::new(0),
             samples: AtomicU64::new(0),
             data_wait_nanos: AtomicU64::new(0),
@@ -121,6 +128,12 @@ impl Metrics {
         let meter = Arc::new(QueueMeter::new(self.opened));
         within.push(Within { stage, capacity, meter: Arc::clone(&meter) });
         meter
+    }
+
+    /// What tells of the renderer's memory and slots on a device. The first one counts: the stages of a stream that is
+    /// moved go on with the same renderer.
+    pub fn device(&self, meter: impl FnOnce() -> Arc<dyn DeviceMeter>) {
+        locked(&self.device).get_or_insert_with(meter);
     }
 
     /// The slots that were there are given up and others come. A batch that is held of the old ones counts
@@ -158,6 +171,7 @@ impl Metrics {
             stages: self.stages(),
             queues: self.queues(uptime),
             slots,
+            device: locked(&self.device).as_ref().map(|meter| meter.read()),
             batches_total: self.batches.load(Relaxed),
             samples_total: self.samples.load(Relaxed),
             data_wait_seconds_total: seconds(&self.data_wait_nanos),
@@ -194,7 +208,14 @@ impl Metrics {
     fn stages(&self) -> Vec<StageMetrics> {
         let registered = locked(&self.stages);
         let mut stages: Vec<StageMetrics> = Vec::new();
-        let order = [names::READ, names::FETCH, names::DECODE, names::AUGMENT];
+        let order = [
+            names::READ,
+            names::FETCH,
+            names::ENGINES,
+            names::DECODE,
+            names::AUGMENT,
+            names::KERNELS,
+        ];
         let others = registered.iter().map(|r| r.stage).filter(|stage| !order.contains(stage));
         for stage in order.into_iter().chain(others) {
             if stages.iter().any(|known| known.stage == stage) {

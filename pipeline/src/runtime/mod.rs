@@ -16,5 +16,6 @@ pub use cancel::{Cancel, StageExit};
 pub use error::{FailureCause, PipelineError, StageFailure};
 pub use names::{AUGMENT, COLLATE, DECODE, FETCH, READ, TRAINER};
 pub use names::{COUNTERS, TAKE, WAIT_INPUT, WAIT_OUTPUT};
+pub use names::{ENGINES, KERNELS, PASSED, SURFACES, TRANSFER};
 pub use names::{FETCH_THREAD, READ_THREAD, RENDER_THREAD, THREAD_PREFIX};
 pub use stage::StageSet;

@@ -29,6 +29,19 @@ pub const COLLATE: &str = "collate";
 /// Whoever takes the batches.
 pub const TRAINER: &str = "trainer";
 
+// ---- stages and rings of a GPU ----
+
+/// Stage of the JPEG engines, beside [`DECODE`], whose threads have what the engines do not.
+pub const ENGINES: &str = "engines";
+/// The queue of what the engines pass on to those threads.
+pub const PASSED: &str = "passed";
+/// Stage of the kernels that make views, by the device's own time; [`AUGMENT`] is the thread that enqueues them.
+pub const KERNELS: &str = "kernels";
+/// Stage that copies batches to the device, where the host made their views. It is the trainer's.
+pub const TRANSFER: &str = "transfer";
+/// The memory of the device for decoded images.
+pub const SURFACES: &str = "surfaces";
+
 // ---- spans beside those of the stages ----
 
 /// A stage waits for something to do.
@@ -71,6 +84,23 @@ pub const QUEUE_OCCUPANCY_RATIO: &str = "queue_occupancy_ratio";
 pub const QUEUE_OCCUPIED_SECONDS_TOTAL: &str = "queue_occupied_seconds_total";
 /// Mean depth over time.
 pub const QUEUE_MEAN_DEPTH: &str = "queue_mean_depth";
+
+// ---- of a renderer on a device ----
+
+/// Bytes of the memory for decoded images in use now.
+pub const SURFACES_BYTES: &str = "surfaces_bytes";
+/// Bytes of that memory.
+pub const SURFACES_CAPACITY_BYTES: &str = "surfaces_capacity_bytes";
+/// Mean of the bytes in use over time.
+pub const SURFACES_MEAN_BYTES: &str = "surfaces_mean_bytes";
+/// Time that decoders waited for room until kernels had read an image.
+pub const SURFACES_WAIT_KERNELS_SECONDS_TOTAL: &str = "surfaces_wait_kernels_seconds_total";
+/// Time that decoders waited for room until another one had done with an image.
+pub const SURFACES_WAIT_DECODERS_SECONDS_TOTAL: &str = "surfaces_wait_decoders_seconds_total";
+/// Batches whose first kernels were enqueued while the device still worked on what their slot held before.
+pub const KERNELS_HELD_BACK_BATCHES_TOTAL: &str = "kernels_held_back_batches_total";
+/// Batches that the trainer took before their kernels had ended.
+pub const TRAINER_UNFINISHED_BATCHES_TOTAL: &str = "trainer_unfinished_batches_total";
 
 // ---- of the whole stream ----
 

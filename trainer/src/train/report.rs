@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use smog_model::device::{self, Readback, Stream};
 use smog_model::{GroupFigures, GroupStats, ResetReport, guard};
+use smog_pipeline::runtime::metrics::StreamMetrics;
 use smog_pipeline::sample::SampleKey;
 use tch::{Kind, Tensor};
 
 use super::Outcome;
 use crate::collapse::Warning;
-use crate::data_wait::Waited;
 use crate::error::{Broken, TrainError};
 use crate::gpu_load::GpuLoad;
+use crate::launches::{DeviceTimes, Launched};
 use crate::metrics::{Event, StepFigures, SummaryFigures};
 use crate::session::Session;
 
@@ -25,8 +26,8 @@ pub(super) struct Window {
     /// On the device's clock. The host's would stop when a line is queued, some steps before the device has done them.
     start: device::Event,
     pub(super) waited: Duration,
-    /// What the device had waited at its start, as far as it was known.
-    device_waited: Waited,
+    /// What was known of the device's time at its start.
+    device_times: DeviceTimes,
     /// Of every step, on the device.
     pub(super) losses: Vec<Tensor>,
 }
@@ -42,7 +43,8 @@ pub(crate) struct Line {
     /// The device's work of its steps.
     time: [device::Event; 2],
     waited: Duration,
-    device_wait_seconds: Option<f64>,
+    /// Only on a GPU.
+    device_times: Option<DeviceTimes>,
 }
 
 /// What was shown in recent steps.
@@ -80,7 +82,7 @@ impl Session {
         Ok(Window {
             start: self.mark()?,
             waited: Duration::ZERO,
-            device_waited: self.device_waited(),
+            device_times: self.device_times(),
             losses: Vec::new(),
         })
     }
@@ -94,9 +96,21 @@ impl Session {
         })?)
     }
 
-    fn device_waited(&mut self) -> Waited {
+    fn device_times(&mut self) -> DeviceTimes {
         // The step's own guard meets the device's error, if there is one.
-        guard(|| self.transfer.data_wait.read()).unwrap_or_default()
+        guard(|| DeviceTimes {
+            waited: self.transfer.data_wait.read(),
+            launched: self.pace.launches.read(),
+        })
+        .unwrap_or_default()
+    }
+
+    /// What the stages counted, with the copies to the device, which are the trainer's.
+    fn stream_metrics(&mut self) -> StreamMetrics {
+        let mut metrics = self.stream.metrics();
+        // As above.
+        drop(guard(|| self.transfer.add_to(&mut metrics)));
+        metrics
     }
 
     /// Queues what a log line needs behind the steps that are queued, and begins the next window.
@@ -115,7 +129,7 @@ impl Session {
             let norm = norm.to_kind(Kind::Double).view(1);
             Readback::begin(&Tensor::cat(&[losses, norm, groups.figures()], 0))
         })?;
-        let device_wait = next.device_waited.since(window.device_waited);
+        let device_times = next.device_times.since(window.device_times);
         let window = std::mem::replace(window, next);
         self.line = Some(Line {
             values,
@@ -123,7 +137,7 @@ impl Session {
             step: self.position.step,
             time: [window.start, end],
             waited: window.waited,
-            device_wait_seconds: device_wait.mean_seconds().filter(|_| self.device.is_cuda()),
+            device_times: self.device.is_cuda().then_some(device_times),
         });
         Ok(())
     }
@@ -145,6 +159,8 @@ impl Session {
         let Ok(groups) = groups.try_into() else { return Ok(()) };
         let (step, num_steps) = (line.step, line.num_steps as f64);
         let step_seconds = seconds / num_steps;
+        let device_wait = line.device_times.and_then(|times| times.waited.mean_seconds());
+        let launched = line.device_times.map(|times| times.launched);
         let loss = losses.last().copied().unwrap_or(f64::NAN);
         self.position.last_loss = Some(loss);
         let scale = self.timetable.scale;
@@ -160,12 +176,15 @@ impl Session {
             step_seconds,
             data_wait_seconds: line.waited.as_secs_f64() / num_steps,
             data_wait_ratio: line.waited.as_secs_f64() / seconds,
-            device_wait_seconds: line.device_wait_seconds,
-            device_wait_ratio: line.device_wait_seconds.map(|waited| waited / step_seconds),
+            device_wait_seconds: device_wait,
+            device_wait_ratio: device_wait.map(|waited| waited / step_seconds),
+            launch_seconds: launched.and_then(Launched::mean_seconds),
+            launch_ratio: launched.and_then(Launched::ratio),
             groups: GroupFigures::from_values(groups),
         };
         self.write(&Event::Step(&figures));
-        self.write(&Event::Stream { step, metrics: &self.stream.metrics() });
+        let metrics = self.stream_metrics();
+        self.write(&Event::Stream { step, metrics: &metrics });
         let gpu = self.gpu_load.as_mut().map(GpuLoad::read);
         if let Some(figures) = gpu {
             self.write(&Event::Gpu { step, figures });
@@ -173,7 +192,7 @@ impl Session {
         let warnings = self.collapse.line(&figures.groups);
         self.warn(step, warnings);
         let num_groups = self.config.model.groups.count;
-        self.progress.step(&figures, gpu.as_ref(), &self.timetable, num_groups);
+        self.progress.step(&figures, gpu.as_ref(), metrics, &self.timetable, num_groups);
         self.judge(step - losses.len() as u64, losses)
     }
 
@@ -233,14 +252,18 @@ impl Session {
         trained_before: f64,
     ) -> Result<Outcome, TrainError> {
         let seconds = self.position.trained_seconds - trained_before;
-        let waited = guard(|| self.transfer.data_wait.finish())?;
+        let times = guard(|| DeviceTimes {
+            waited: self.transfer.data_wait.finish(),
+            launched: self.pace.launches.finish(),
+        })?;
+        let metrics = self.stream_metrics();
         let figures = SummaryFigures::new(
             self.position.step,
             seconds,
             self.config.run.data_mode,
-            self.device.is_cuda().then_some(waited.time),
+            self.device.is_cuda().then_some(times),
             self.gpu_load.as_ref().map(GpuLoad::since_start),
-            &self.stream.metrics(),
+            &metrics,
         );
         if let Some(figures) = figures {
             self.write(&Event::Summary(&figures));
@@ -257,84 +280,4 @@ impl Session {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::metrics::MetricsFile;
-    use crate::train::tiny::session;
-    use smog_pipeline::sample::{Ordinal, SampleId};
-
-    /// As on a GPU, where a loss is only seen in its line.
-    #[test]
-    fn a_line_that_cannot_be_written_hides_no_divergence() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut session = session(&dir.path().join("run"), &[], false, None);
-        let mut window = session.window().unwrap();
-        let batch = session.take_batch(&mut window).unwrap();
-        let Ok(report) = session.step(0, batch).unwrap() else { panic!("the first step diverged") };
-        window.losses = vec![Tensor::from(f64::NAN)];
-        session.begin_line(&mut window, &report.groups).unwrap();
-        session.metrics = MetricsFile::open(std::path::Path::new("/dev/full")).unwrap();
-        let error = session.read_line(true).unwrap_err();
-        let text = error.to_string();
-        let TrainError::Diverged { what: Broken::Loss, step: 1, saved: Some(_), .. } = error else {
-            panic!("{text}")
-        };
-        assert!(text.contains("But the metrics cannot be written any more: "), "{text}");
-    }
-
-    /// As on a GPU, where losses are looked at some steps later.
-    #[test]
-    fn a_loss_that_is_looked_at_later_names_its_own_step_and_samples() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut session = session(&dir.path().join("run"), &[], false, None);
-        for step in 0..6 {
-            session.keys.note(step, &keys(step as u32));
-        }
-        session.position.step = 6;
-        let mut window = session.window().unwrap();
-        window.losses = [1.0, 2.0].map(Tensor::from).into();
-        session.check_losses(&window).unwrap();
-        window.losses = [1.0, 2.0, f64::NAN, f64::INFINITY].map(Tensor::from).into();
-        session.keys = RecentKeys::default();
-        for step in 2..6 {
-            session.keys.note(step, &keys(step as u32));
-        }
-        let error = session.check_losses(&window).unwrap_err();
-        let text = error.to_string();
-        assert!(
-            text.contains("at step 5 (seen after step 6, of which the saved state is)"),
-            "{text}"
-        );
-        let TrainError::Diverged { saved: Some(saved), .. } = error else { panic!("{text}") };
-        let named: Vec<SampleKey> =
-            serde_json::from_slice(&std::fs::read(saved.join("samples.json")).unwrap()).unwrap();
-        assert_eq!(named, keys(4), "of step 5, counted from 1");
-    }
-
-    fn keys(number: u32) -> Vec<SampleKey> {
-        vec![SampleKey {
-            epoch: 0,
-            ordinal: Ordinal(number.into()),
-            sample: SampleId(number),
-            attempt: 0,
-        }]
-    }
-
-    #[test]
-    fn the_samples_of_a_step_are_known_until_its_loss_was_looked_at() {
-        let mut recent = RecentKeys::default();
-        assert_eq!(recent.of(0), []);
-        for step in 3..7 {
-            recent.note(step, &keys(step as u32));
-        }
-        assert_eq!(recent.of(4), keys(4));
-        recent.checked(4);
-        assert_eq!((recent.of(4), recent.of(5)), (&[][..], keys(5).as_slice()));
-        recent.checked(9);
-        assert_eq!(recent.of(6), keys(6), "the newest stays");
-        assert_eq!(recent.of(20), keys(6), "a run on one batch shows it in every later step");
-        recent.note(7, &keys(7));
-        assert_eq!(recent.of(7), keys(7));
-        assert_eq!(recent.spare.len() + recent.steps.len(), 4, "memory is used again");
-    }
-}
+mod tests;

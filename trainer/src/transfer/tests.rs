@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use smog_pipeline::augment::Recipe;
+use smog_pipeline::runtime::TRANSFER;
 use smog_pipeline::source::SyntheticSource;
 use smog_pipeline::stream::{BatchStream, Next, Start, StreamConfig};
 
@@ -54,6 +55,15 @@ fn views_that_land_are_those_of_a_plain_copy_and_every_slot_comes_back() {
             }
         }
         assert_eq!(transfer.data_wait.read().num_steps, 12);
+        let mut metrics = stream.metrics();
+        transfer.add_to(&mut metrics);
+        let stage = metrics.stage(TRANSFER).expect("batches were copied");
+        let row_bytes = 3 * (24 * 24 + 16 * 16);
+        assert_eq!((stage.samples_total, stage.bytes_total), (48, 48 * row_bytes));
+        assert!(stage.busy_seconds_total > 0.0 && stage.wait_output_seconds_total > 0.0);
+        let queue = metrics.queue(TRANSFER).expect("landings are counted");
+        assert_eq!((queue.depth, queue.capacity as usize), (0, num_landings));
+        assert!(queue.mean_depth > 0.0 && queue.mean_depth < num_landings as f64, "{queue:?}");
     }
 }
 
@@ -81,6 +91,14 @@ fn views_in_bfloat16_are_those_in_f32_rounded_once_and_lie_in_the_same_order() {
         assert_eq!(view, &normalizer.view(&batch, number).to_kind(Kind::BFloat16));
         assert!(view.permute([0, 2, 3, 1]).is_contiguous(), "view {number}");
     }
+}
+
+#[test]
+fn views_that_are_made_on_the_device_need_no_copy_and_none_is_told() {
+    let mut transfer = Transfer::of_device(Device::Cpu);
+    let mut metrics = stream(2).metrics();
+    transfer.add_to(&mut metrics);
+    assert!(metrics.stage(TRANSFER).is_none() && metrics.queue(TRANSFER).is_none());
 }
 
 #[test]

@@ -151,11 +151,26 @@ fn the_metrics_say_what_a_run_does() {
         let stream = events(&run, "stream");
         assert_eq!(stream.len(), 3, "one beside each line of a step");
         assert_eq!(stream[2]["trainer_batches_total"].as_u64(), Some(10));
-        for key in ["decode_busy_seconds_total", "fetch_queue_occupancy_ratio", "uptime_seconds"] {
+        for key in [
+            "decode_busy_seconds_total",
+            "fetch_queue_occupancy_ratio",
+            "transfer_busy_seconds_total",
+            "transfer_queue_mean_depth",
+            "uptime_seconds",
+        ] {
             assert!(stream[2][key].is_number(), "{key}");
         }
+        assert_eq!(stream[2]["transfer_samples_total"].as_u64(), Some(80), "every batch of 8");
         let summary = &events(&run, "summary")[0];
         assert!(summary["slowest_stage"].is_string() && summary["data_wait_ratio"].is_number());
+        for ring in ["fetch", "decode", "trainer", "transfer"] {
+            let ratio = summary["ring_fill_ratios"][ring].as_f64().unwrap();
+            assert!((0.0..=1.0).contains(&ratio), "{ring}: {ratio}");
+        }
+        // On a CPU the device does a step while it is queued, so this says nothing there.
+        for line in steps.iter().chain([summary]) {
+            assert!(line.get("launch_seconds").is_none() && line.get("launch_ratio").is_none());
+        }
         assert_eq!(events(&run, "checkpoint").len(), 1);
         let end = &events(&run, "end")[0];
         assert_eq!((end["step"].as_u64(), end["finished"].as_bool()), (Some(10), Some(false)));

@@ -1,12 +1,14 @@
 //! Points in a stream.
 
+use std::time::Duration;
+
 use cudarc::driver::result::DriverError;
 use cudarc::driver::{CudaStream, result, sys};
 
 use super::{Gpu, failed};
 use crate::CudaError;
 
-/// An event without a time. Whoever waits for it on the host sleeps: cores are for decoding.
+/// An event. Whoever waits for it on the host sleeps: cores are for decoding.
 #[derive(Debug)]
 pub struct Event {
     raw: sys::CUevent,
@@ -19,16 +21,27 @@ unsafe impl Send for Event {}
 unsafe impl Sync for Event {}
 
 impl Event {
-    /// An event that was never recorded, and so counts as passed.
+    /// An event that was never recorded, and so counts as passed. It has no time.
     ///
     /// # Errors
     /// What the driver says.
     pub fn new(gpu: &Gpu) -> Result<Self, CudaError> {
+        Self::make(gpu, sys::CUevent_flags::CU_EVENT_DISABLE_TIMING as u32)
+    }
+
+    /// The same with a time, for [`Event::until`]. It costs the device a little more.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn timed(gpu: &Gpu) -> Result<Self, CudaError> {
+        Self::make(gpu, 0)
+    }
+
+    fn make(gpu: &Gpu, flags: u32) -> Result<Self, CudaError> {
         gpu.bind()?;
-        let flags = sys::CUevent_flags::CU_EVENT_DISABLE_TIMING as u32
-            | sys::CUevent_flags::CU_EVENT_BLOCKING_SYNC as u32;
+        let flags = flags | sys::CUevent_flags::CU_EVENT_BLOCKING_SYNC as u32;
         let mut raw = std::ptr::null_mut();
-        // SAFETY: the driver writes one handle to a place that is valid; the flags are two of its own.
+        // SAFETY: the driver writes one handle to a place that is valid; the flags are its own.
         let status = unsafe { sys::cuEventCreate(&raw mut raw, flags) };
         status.result().map_err(failed("cuEventCreate"))?;
         Ok(Self { raw, gpu: gpu.clone() })
@@ -91,6 +104,23 @@ impl Event {
             Ok(()) => Ok(true),
             Err(DriverError(sys::CUresult::CUDA_ERROR_NOT_READY)) => Ok(false),
             Err(error) => Err(failed("cuEventQuery")(error)),
+        }
+    }
+
+    /// Time from this event to a later one, both with a time; nothing before the device has passed them.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn until(&self, later: &Self) -> Result<Option<Duration>, CudaError> {
+        self.gpu.bind()?;
+        // SAFETY: both events live.
+        match unsafe { result::event::elapsed(self.raw, later.raw) } {
+            Ok(milliseconds) => {
+                let seconds = f64::from(milliseconds) / 1e3;
+                Ok(Some(Duration::try_from_secs_f64(seconds).unwrap_or_default()))
+            }
+            Err(DriverError(sys::CUresult::CUDA_ERROR_NOT_READY)) => Ok(None),
+            Err(error) => Err(failed("cuEventElapsedTime")(error)),
         }
     }
 

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use crossbeam::channel::Receiver;
 use smog_pipeline::augment::{CropBox, ViewPlan};
-use smog_pipeline::runtime::metrics::{QueueMeter, StageCounters};
-use smog_pipeline::runtime::{AUGMENT, Cancel, StageExit};
+use smog_pipeline::runtime::metrics::{Metrics, QueueMeter, StageCounters};
+use smog_pipeline::runtime::{AUGMENT, Cancel, KERNELS, StageExit};
 
-use super::{Decoded, ViewKernels};
+use super::{Decoded, Device, ViewKernels};
 use crate::CudaError;
 use crate::kernels::ViewTask;
 use crate::ring::DeviceSlot;
@@ -17,42 +17,57 @@ use crate::ring::DeviceSlot;
 pub(super) struct Augment {
     kernels: Box<dyn ViewKernels>,
     max_rows: usize,
-    finished: Receiver<Decoded>,
-    queue: Arc<QueueMeter>,
+    input: Input,
     counters: Arc<StageCounters>,
+    /// What the device does of it, by its own clock.
+    on_device: Arc<StageCounters>,
+    device: Arc<dyn Device>,
     rows: Vec<Decoded>,
     tasks: Vec<ViewTask>,
     /// Slots that the rows belong to, and how many of each.
     slots: Vec<(Arc<DeviceSlot>, u32)>,
 }
 
+/// The queue of decoded rows, as the thread sees it.
+pub(super) struct Input {
+    pub(super) finished: Receiver<Decoded>,
+    pub(super) queue: Arc<QueueMeter>,
+}
+
 impl Augment {
     pub(super) fn new(
+        device: Arc<dyn Device>,
         kernels: Box<dyn ViewKernels>,
         max_rows: usize,
-        finished: Receiver<Decoded>,
-        queue: Arc<QueueMeter>,
-        counters: Arc<StageCounters>,
+        input: Input,
+        metrics: &Metrics,
     ) -> Self {
+        let (counters, on_device) = (metrics.counters(AUGMENT, 0), metrics.counters(KERNELS, 0));
         let (rows, tasks, slots) = (Vec::new(), Vec::new(), Vec::new());
-        Self { kernels, max_rows, finished, queue, counters, rows, tasks, slots }
+        Self { kernels, max_rows, input, counters, on_device, device, rows, tasks, slots }
     }
 
     pub(super) fn run(&mut self, cancel: &Cancel) -> Result<(), StageExit> {
         loop {
-            let first = self.counters.wait_input(|| cancel.recv(&self.finished))?;
-            self.queue.took();
+            let first = self.counters.wait_input(|| cancel.recv(&self.input.finished))?;
+            self.input.queue.took();
             self.rows.push(first);
             while self.rows.len() < self.max_rows {
-                let Ok(row) = self.finished.try_recv() else { break };
-                self.queue.took();
+                let Ok(row) = self.input.finished.try_recv() else { break };
+                self.input.queue.took();
                 self.rows.push(row);
             }
             let started = Instant::now();
             let count = self.rows.len() as u64;
             let _span = tracing::trace_span!(AUGMENT, rows = count).entered();
+            // So that memory which was read long ago does not count as in use: once per call of the kernels.
+            self.device.surfaces().reap().map_err(CudaError::into_exit)?;
             self.submit()?;
             self.counters.task(started.elapsed(), count, 0);
+            self.on_device.count(count, 0);
+            if let Some(busy) = self.kernels.busy() {
+                self.on_device.task(busy, 0, 0);
+            }
         }
     }
 
@@ -70,7 +85,7 @@ impl Augment {
             } else {
                 if slot.is_fresh() {
                     // The trainer may still read what this slot held before.
-                    slot.events().hold_back(stream).map_err(CudaError::into_exit)?;
+                    slot.begin(stream).map_err(CudaError::into_exit)?;
                 }
                 self.slots.push((Arc::clone(&slot), 1));
             }

@@ -37,7 +37,7 @@ impl CudaRenderer {
 
     /// Memory for the slots of the stream, on the device.
     pub fn ring(&self) -> DeviceRing {
-        DeviceRing::new(self.device.slots(), self.options.kind)
+        self.renderer.ring(self.options.kind)
     }
 
     /// What was found on the device.

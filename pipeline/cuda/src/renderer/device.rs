@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::CudaError;
 use crate::kernels::{Surface, ViewTask};
@@ -59,4 +60,6 @@ pub(crate) trait ViewKernels: Send {
     fn render(&mut self, tasks: &[ViewTask]) -> Result<(), CudaError>;
     /// A fence behind what was enqueued so far.
     fn fence(&mut self) -> Result<Arc<dyn Fence>, CudaError>;
+    /// Time that the device took for an earlier call, if there is news of one: each is told once.
+    fn busy(&mut self) -> Option<Duration>;
 }

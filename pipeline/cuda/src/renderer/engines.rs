@@ -15,11 +15,12 @@ use std::time::Instant;
 use crossbeam::channel::{Receiver, Sender, TrySendError, never};
 use smog_pipeline::render::sample::RenderSettings;
 use smog_pipeline::render::{RenderContext, RowJob};
-use smog_pipeline::runtime::metrics::StageCounters;
+use smog_pipeline::runtime::metrics::{QueueMeter, StageCounters};
 use smog_pipeline::runtime::{Cancel, StageExit};
 use smog_pipeline::sample::ImageMeta;
 
-use super::{BatchDecoder, Decoded, Device, Output, Placed, Routes, draw_plan};
+use super::counts::Routes;
+use super::{BatchDecoder, Decoded, Device, Output, Placed, draw_plan};
 use crate::CudaError;
 use crate::kernels::Surface;
 use crate::nvjpeg::Begun;
@@ -27,10 +28,10 @@ use crate::route::{Route, Router};
 use crate::surfaces::SurfaceLease;
 
 /// Batches under way at once.
-const MAX_BUSY: usize = 2;
+pub(super) const MAX_BUSY: usize = 2;
 /// After so many failed batches in a row the engines are not used any more. A few bad images do not fail so many, and a
 /// batch that fails costs the time of its images twice.
-const MAX_FAILED: u32 = 8;
+pub(super) const MAX_FAILED: u32 = 8;
 
 /// The thread.
 pub(super) struct Engines {
@@ -38,6 +39,8 @@ pub(super) struct Engines {
     pub(super) decoder: Box<dyn BatchDecoder>,
     /// Rows for the next batch, their plans drawn.
     pub(super) pending: VecDeque<RowJob>,
+    /// Rows that are pending or in a batch under way.
+    pub(super) queue: Arc<QueueMeter>,
     /// Batches under way, oldest first.
     pub(super) busy: VecDeque<Batch>,
     pub(super) device: Arc<dyn Device>,
@@ -45,8 +48,7 @@ pub(super) struct Engines {
     pub(super) settings: RenderSettings,
     pub(super) context: RenderContext,
     pub(super) jobs: Receiver<RowJob>,
-    /// To the workers.
-    pub(super) pass: Sender<RowJob>,
+    pub(super) pass: Pass,
     pub(super) decoded: Output,
     pub(super) counters: Arc<StageCounters>,
     pub(super) routes: Arc<Routes>,
@@ -56,6 +58,12 @@ pub(super) struct Engines {
     pub(super) failed_in_a_row: u32,
     /// Whether a failed batch was warned of.
     pub(super) warned: bool,
+}
+
+/// To the workers.
+pub(super) struct Pass {
+    pub(super) sender: Sender<RowJob>,
+    pub(super) queue: Arc<QueueMeter>,
 }
 
 /// Rows whose images are decoded together.
@@ -107,6 +115,7 @@ impl Engines {
             self.finish(cancel)?;
         }
         while let Some(job) = self.pending.pop_front() {
+            self.queue.took();
             self.pass_on(job, cancel)?;
         }
         // The thread stays, for workers take the end of their queue for a failure.
@@ -142,13 +151,13 @@ impl Engines {
         let key = job.key;
         draw_plan(&mut job, &key, &meta, &self.settings, &self.context);
         self.pending.push_back(job);
+        self.queue.put();
         Ok(())
     }
 
     /// Begins a batch of as many pending rows as there is room for, if there are any. Waits for room only where nothing is
     /// under way that could be finished instead.
     fn begin(&mut self, cancel: &Cancel) -> Result<bool, StageExit> {
-        let started = Instant::now();
         let mut rows: Vec<(RowJob, SurfaceLease)> = Vec::new();
         let mut bytes = 0;
         while let Some(job) = self.pending.front()
@@ -175,6 +184,8 @@ impl Engines {
         if rows.is_empty() {
             return Ok(false);
         }
+        // Behind the wait for room, which is no work of the engines.
+        let started = Instant::now();
         // The largest first, as the engines share the batch among them.
         rows.sort_by_key(|(job, _)| Reverse(job.group.encoded(job.row_in_group).len()));
         let images: Vec<(&[u8], Surface)> = rows
@@ -183,7 +194,13 @@ impl Engines {
             .collect();
         match self.decoder.begin(&images).map_err(CudaError::into_exit)? {
             Begun::UnderWay => self.busy.push_back(Batch { rows, started }),
-            Begun::Refused(error) => self.give_up(rows, Some(&error), cancel)?,
+            Begun::Refused(error) => {
+                // Those before it come first: whether they are whole says whether it is one of a row of failures.
+                while !self.busy.is_empty() {
+                    self.finish(cancel)?;
+                }
+                self.give_up(rows, Some(&error), cancel)?;
+            }
         }
         Ok(true)
     }
@@ -205,6 +222,7 @@ impl Engines {
         self.routes.hardware.fetch_add(rows.len() as u64, Relaxed);
         self.routes.hardware_batches.fetch_add(1, Relaxed);
         for (job, surface) in rows {
+            self.queue.took();
             self.context.bad_samples.shown();
             let orientation = self.settings.orientation(meta(&job));
             let (row, key) = job.choice(0);
@@ -236,6 +254,7 @@ impl Engines {
         }
         // All of them give their room back before the first is passed on, and may be waited for.
         let jobs: Vec<RowJob> = rows.into_iter().map(|(job, _)| job).collect();
+        jobs.iter().for_each(|_| self.queue.took());
         jobs.into_iter().try_for_each(|job| self.pass_on(job, cancel))
     }
 
@@ -243,8 +262,11 @@ impl Engines {
     /// queue meanwhile, so where that is full a batch is ended first.
     fn pass_on(&mut self, mut job: RowJob, cancel: &Cancel) -> Result<(), StageExit> {
         while !self.busy.is_empty() {
-            match self.pass.try_send(job) {
-                Ok(()) => return Ok(()),
+            match self.pass.sender.try_send(job) {
+                Ok(()) => {
+                    self.pass.queue.put();
+                    return Ok(());
+                }
                 Err(TrySendError::Full(back)) => {
                     job = back;
                     self.finish(cancel)?;
@@ -255,7 +277,9 @@ impl Engines {
                 }
             }
         }
-        self.counters.wait_output(|| cancel.send(&self.pass, job))
+        self.counters.wait_output(|| cancel.send(&self.pass.sender, job))?;
+        self.pass.queue.put();
+        Ok(())
     }
 }
 

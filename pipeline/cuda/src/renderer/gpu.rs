@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cudarc::driver::CudaStream;
 
@@ -108,6 +109,8 @@ impl Device for GpuDevice {
             kernels: Arc::clone(&self.kernels),
             stream: self.gpu.stream()?,
             fences: Vec::new(),
+            begun: None,
+            busy: None,
             gpu: self.gpu.clone(),
             max_views: max_views as usize,
             kind,
@@ -190,6 +193,10 @@ struct GpuKernels {
     stream: Arc<CudaStream>,
     /// Events that go round: one is used again when nobody else holds it.
     fences: Vec<Arc<GpuFence>>,
+    /// The one of the call under way.
+    begun: Option<Arc<GpuFence>>,
+    /// What the device took for the call before of the fence that was used again last.
+    busy: Option<Duration>,
     gpu: Gpu,
     max_views: usize,
     kind: crate::kernels::PixelKind,
@@ -207,20 +214,44 @@ impl ViewKernels for GpuKernels {
 
     fn render(&mut self, tasks: &[ViewTask]) -> Result<(), CudaError> {
         self.gpu.bind()?;
+        // Behind the wait for the slot, so that only what the kernels take is counted, and what the host prepares of it
+        // while the stream has nothing else to do.
+        self.begun = Some(self.begin()?);
         self.kernels.render(&self.stream, &mut self.workspace, tasks, self.kind, self.normalize)
     }
 
     fn fence(&mut self) -> Result<Arc<dyn Fence>, CudaError> {
+        let fence = match self.begun.take() {
+            Some(fence) => fence,
+            None => self.begin()?,
+        };
+        fence.done.record(&self.stream)?;
+        Ok(fence)
+    }
+
+    fn busy(&mut self) -> Option<Duration> {
+        self.busy.take()
+    }
+}
+
+impl GpuKernels {
+    /// A fence that nobody waits for any more, with a mark where the device is now.
+    fn begin(&mut self) -> Result<Arc<GpuFence>, CudaError> {
         let known = self.fences.iter().find(|fence| Arc::strong_count(fence) == 1).cloned();
         let fence = match known {
-            Some(fence) => fence,
+            Some(fence) => {
+                // It was let go of since it has passed.
+                self.busy = fence.begun.until(&fence.done)?;
+                fence
+            }
             None => {
-                let fence = Arc::new(GpuFence(Event::new(&self.gpu)?));
+                let (begun, done) = (Event::timed(&self.gpu)?, Event::timed(&self.gpu)?);
+                let fence = Arc::new(GpuFence { begun, done });
                 self.fences.push(Arc::clone(&fence));
                 fence
             }
         };
-        fence.0.record(&self.stream)?;
+        fence.begun.record(&self.stream)?;
         Ok(fence)
     }
 }
@@ -236,15 +267,19 @@ impl Drop for GpuKernels {
     }
 }
 
-struct GpuFence(Event);
+/// Begin and end of a call.
+struct GpuFence {
+    begun: Event,
+    done: Event,
+}
 
 impl Fence for GpuFence {
     fn wait(&self) -> Result<(), CudaError> {
-        self.0.wait()
+        self.done.wait()
     }
 
     fn has_passed(&self) -> Result<bool, CudaError> {
-        self.0.has_passed()
+        self.done.has_passed()
     }
 }
 
@@ -296,6 +331,14 @@ impl SlotEvents for GpuEvents {
     unsafe fn record_free(&self, stream: u64) -> Result<(), CudaError> {
         // SAFETY: passed on.
         unsafe { self.free.record_raw(stream as _) }
+    }
+
+    fn is_ready(&self) -> Result<bool, CudaError> {
+        self.ready.has_passed()
+    }
+
+    fn is_free(&self) -> Result<bool, CudaError> {
+        self.free.has_passed()
     }
 
     fn drain(&self) -> Result<(), CudaError> {

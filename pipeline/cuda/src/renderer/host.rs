@@ -1,23 +1,28 @@
 //! A device that is memory of the processor, so that the stages can be tested without a GPU: its surfaces and slots are
 //! heap memory, its decoders the pipeline's, its kernels those of the GPU compiled as C++, or the pipeline's.
 
-use std::collections::VecDeque;
-use std::ptr::NonNull;
+mod decoders;
+mod slots;
+
 use std::slice;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use smog_pipeline::augment;
 use smog_pipeline::batch::{HeapMemory, SlotBlock, SlotMemory};
-use smog_pipeline::codec::{DecodeLimits, DecodeRequest, DecoderKind, Pixels, decoder, probe};
+use smog_pipeline::codec::Pixels;
 
 use super::{BatchDecoder, Device, SingleDecoder, ViewKernels};
 use crate::CudaError;
 use crate::kernels::{Normalize, PixelKind, Surface, ViewTask, oracle};
-use crate::nvjpeg::Begun;
-use crate::ring::{Block, DeviceRing, SlotEvents, SlotMaker};
+use crate::ring::SlotMaker;
 use crate::surfaces::{Fence, Surfaces};
+use decoders::{Decoder, EngineDecoder};
+use slots::Maker;
 
+/// Time that a wait for a lazy device takes.
+pub(super) const LAZY: Duration = Duration::from_micros(200);
 /// What stands for the stream of the kernels.
 pub(super) const STREAM: u64 = 77;
 /// What stands for the trainer's stream.
@@ -34,15 +39,18 @@ pub(super) struct Behaviour {
     pub(super) surface_bytes: u64,
     /// The decoders refuse a JPEG that begins with a comment.
     pub(super) refuses_comments: bool,
-    /// The engines refuse every batch.
-    pub(super) engines_refuse: bool,
+    /// Of so many batches in a row the engines refuse all but the last; of one they refuse none.
+    pub(super) engines_take_one_of: u32,
     /// Batches fail only when they are waited for.
     pub(super) fails_late: bool,
     /// The call of the kernels that panics, and the one that fails.
     pub(super) kernels_panic_at: Option<u32>,
     pub(super) kernels_fail_at: Option<u32>,
-    /// Fences never pass unless they are waited for.
-    pub(super) lazy_fences: bool,
+    /// The device has done nothing of what is enqueued when it is asked, and a wait for a fence takes [`LAZY`].
+    pub(super) lazy: bool,
+    /// What a batch of the engines takes, and what an image of a worker takes.
+    pub(super) batch_takes: Duration,
+    pub(super) image_takes: Duration,
 }
 
 impl Default for Behaviour {
@@ -52,11 +60,13 @@ impl Default for Behaviour {
             oracle: false,
             surface_bytes: 1 << 20,
             refuses_comments: false,
-            engines_refuse: false,
+            engines_take_one_of: 1,
             fails_late: false,
             kernels_panic_at: None,
             kernels_fail_at: None,
-            lazy_fences: false,
+            lazy: false,
+            batch_takes: Duration::ZERO,
+            image_takes: Duration::ZERO,
         }
     }
 }
@@ -98,15 +108,11 @@ impl HostDevice {
         let surfaces = Surfaces::new(memory.pointer().as_ptr() as u64, behaviour.surface_bytes);
         Arc::new(Self { behaviour, memory, surfaces, log: Arc::default() })
     }
-
-    pub(super) fn ring(&self) -> DeviceRing {
-        DeviceRing::new(self.slots(), PixelKind::F32)
-    }
 }
 
 impl Device for HostDevice {
     fn slots(&self) -> Arc<dyn SlotMaker> {
-        Arc::new(Maker(Arc::clone(&self.log)))
+        Arc::new(Maker { log: Arc::clone(&self.log), lazy: self.behaviour.lazy })
     }
 
     fn surfaces(&self) -> &Arc<Surfaces> {
@@ -120,9 +126,8 @@ impl Device for HostDevice {
 
     fn batch_decoder(&self) -> Result<Option<Box<dyn BatchDecoder>>, CudaError> {
         let decoder = self.behaviour.engines.map(|max_images| {
-            let busy = VecDeque::new();
-            let (single, log) = (Decoder::new(self.behaviour), Arc::clone(&self.log));
-            Box::new(EngineDecoder { single, max_images, busy, log }) as Box<dyn BatchDecoder>
+            let log = Arc::clone(&self.log);
+            Box::new(EngineDecoder::new(self.behaviour, max_images, log)) as Box<dyn BatchDecoder>
         });
         Ok(decoder)
     }
@@ -136,6 +141,7 @@ impl Device for HostDevice {
             behaviour: self.behaviour,
             log: Arc::clone(&self.log),
             kernels: augment::ViewKernels::default(),
+            took: None,
         }))
     }
 
@@ -158,91 +164,11 @@ unsafe fn bytes_of(surface: &Surface) -> &mut [u8] {
     unsafe { slice::from_raw_parts_mut(surface.pixels as *mut u8, length) }
 }
 
-struct Decoder {
-    behaviour: Behaviour,
-    decoder: Box<dyn smog_pipeline::codec::ImageDecoder>,
-    pixels: Pixels,
-}
-
-impl Decoder {
-    fn new(behaviour: Behaviour) -> Self {
-        let decoder = decoder(DecoderKind::TurboJpeg, DecodeLimits::default());
-        Self { behaviour, decoder, pixels: Pixels::default() }
-    }
-}
-
-impl SingleDecoder for Decoder {
-    fn decode(&mut self, encoded: &[u8], surface: &Surface) -> Result<bool, CudaError> {
-        if self.behaviour.refuses_comments && encoded[3] == 0xFE {
-            return Ok(false);
-        }
-        let Ok(meta) = probe(encoded) else { return Ok(false) };
-        assert_eq!((meta.width, meta.height), (surface.width, surface.height));
-        if self.decoder.decode(encoded, &meta, &DecodeRequest::WHOLE, &mut self.pixels).is_err() {
-            return Ok(false);
-        }
-        let pixels = std::mem::take(&mut self.pixels.data);
-        self.upload(&pixels, surface)?;
-        self.pixels.data = pixels;
-        Ok(true)
-    }
-
-    fn upload(&mut self, pixels: &[u8], surface: &Surface) -> Result<(), CudaError> {
-        // SAFETY: the caller holds the lease of the surface.
-        unsafe { bytes_of(surface) }.copy_from_slice(pixels);
-        Ok(())
-    }
-}
-
-struct EngineDecoder {
-    single: Decoder,
-    max_images: usize,
-    /// Whether each batch under way is whole.
-    busy: VecDeque<bool>,
-    log: Arc<Log>,
-}
-
-impl BatchDecoder for EngineDecoder {
-    fn max_images(&self) -> usize {
-        self.max_images
-    }
-
-    fn max_bytes(&self) -> usize {
-        64 << 10
-    }
-
-    fn takes(&mut self, _encoded: &[u8], _width: u32, _height: u32) -> Result<bool, CudaError> {
-        Ok(true)
-    }
-
-    fn begin(&mut self, batch: &[(&[u8], Surface)]) -> Result<Begun, CudaError> {
-        assert!(batch.len() <= self.max_images && self.busy.len() < 2);
-        self.log.batches.fetch_add(1, SeqCst);
-        let mut whole = !self.single.behaviour.engines_refuse;
-        for (encoded, surface) in batch {
-            whole &= self.single.decode(encoded, surface)?;
-        }
-        if whole || self.single.behaviour.fails_late {
-            self.busy.push_back(whole);
-            self.log.most_busy.fetch_max(self.busy.len() as u32, SeqCst);
-            return Ok(Begun::UnderWay);
-        }
-        Ok(Begun::Refused(CudaError::Nvjpeg {
-            what: "nvjpegDecodeBatched",
-            status: 8,
-            name: "NVJPEG_STATUS_INTERNAL_ERROR",
-        }))
-    }
-
-    fn finish(&mut self) -> Result<bool, CudaError> {
-        Ok(self.busy.pop_front().expect("a batch is under way"))
-    }
-}
-
 struct HostKernels {
     behaviour: Behaviour,
     log: Arc<Log>,
     kernels: augment::ViewKernels,
+    took: Option<Duration>,
 }
 
 impl ViewKernels for HostKernels {
@@ -256,6 +182,7 @@ impl ViewKernels for HostKernels {
 
     fn render(&mut self, tasks: &[ViewTask]) -> Result<(), CudaError> {
         assert!(!tasks.is_empty() && tasks.len() <= self.max_views());
+        let begun = Instant::now();
         let call = self.log.calls.fetch_add(1, SeqCst);
         assert_ne!(
             Some(call),
@@ -271,8 +198,28 @@ impl ViewKernels for HostKernels {
         }
         self.log.views.fetch_add(tasks.len() as u32, SeqCst);
         if self.behaviour.oracle {
-            return render_by_oracle(tasks);
+            render_by_oracle(tasks)?;
+        } else {
+            self.render_by_pipeline(tasks);
         }
+        self.took = Some(begun.elapsed());
+        Ok(())
+    }
+
+    fn fence(&mut self) -> Result<Arc<dyn Fence>, CudaError> {
+        Ok(Arc::new(HostFence {
+            lazy: self.behaviour.lazy,
+            passed: AtomicBool::new(!self.behaviour.lazy),
+        }))
+    }
+
+    fn busy(&mut self) -> Option<Duration> {
+        self.took.take()
+    }
+}
+
+impl HostKernels {
+    fn render_by_pipeline(&mut self, tasks: &[ViewTask]) {
         for task in tasks {
             let Surface { width, height, .. } = task.surface;
             // SAFETY: the row's image is complete and its lease is held.
@@ -288,11 +235,6 @@ impl ViewKernels for HostKernels {
                 *out = value.into();
             }
         }
-        Ok(())
-    }
-
-    fn fence(&mut self) -> Result<Arc<dyn Fence>, CudaError> {
-        Ok(Arc::new(HostFence(AtomicBool::new(!self.behaviour.lazy_fences))))
     }
 }
 
@@ -327,86 +269,21 @@ fn render_by_oracle(tasks: &[ViewTask]) -> Result<(), CudaError> {
     Ok(())
 }
 
-struct HostFence(AtomicBool);
+struct HostFence {
+    lazy: bool,
+    passed: AtomicBool,
+}
 
 impl Fence for HostFence {
     fn wait(&self) -> Result<(), CudaError> {
-        self.0.store(true, SeqCst);
+        if self.lazy {
+            std::thread::sleep(LAZY);
+        }
+        self.passed.store(true, SeqCst);
         Ok(())
     }
 
     fn has_passed(&self) -> Result<bool, CudaError> {
-        Ok(self.0.load(SeqCst))
-    }
-}
-
-#[derive(Debug)]
-struct Maker(Arc<Log>);
-
-impl SlotMaker for Maker {
-    fn block(&self, bytes: usize) -> Result<Box<dyn Block>, CudaError> {
-        Ok(Box::new(HostBlock(HeapMemory.allocate(bytes).unwrap())))
-    }
-
-    fn events(&self) -> Result<Box<dyn SlotEvents>, CudaError> {
-        Ok(Box::new(HostEvents { log: Arc::clone(&self.0), is_free: Mutex::new(true) }))
-    }
-}
-
-struct HostBlock(Box<dyn SlotBlock>);
-
-impl std::fmt::Debug for HostBlock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "HostBlock({} bytes)", self.0.len())
-    }
-}
-
-impl Block for HostBlock {
-    fn address(&self) -> u64 {
-        let start: NonNull<u8> = self.0.pointer();
-        start.as_ptr() as u64
-    }
-}
-
-/// Also checks the order of events: filled, ready, freed, and again.
-#[derive(Debug)]
-struct HostEvents {
-    log: Arc<Log>,
-    is_free: Mutex<bool>,
-}
-
-impl SlotEvents for HostEvents {
-    fn hold_back(&self, stream: u64) -> Result<(), CudaError> {
-        assert_eq!(stream, STREAM);
-        assert!(*self.is_free.lock().unwrap(), "a round begins before the slot was freed");
-        self.log.held_back.fetch_add(1, SeqCst);
-        Ok(())
-    }
-
-    fn record_ready(&self, stream: u64) -> Result<(), CudaError> {
-        assert_eq!(stream, STREAM);
-        assert!(std::mem::replace(&mut *self.is_free.lock().unwrap(), false), "ready twice");
-        self.log.ready.fetch_add(1, SeqCst);
-        Ok(())
-    }
-
-    unsafe fn wait_ready(&self, stream: u64) -> Result<(), CudaError> {
-        assert_eq!(stream, TRAINER);
-        assert!(!*self.is_free.lock().unwrap(), "the trainer waits for what was not written");
-        self.log.waited.fetch_add(1, SeqCst);
-        Ok(())
-    }
-
-    unsafe fn record_free(&self, stream: u64) -> Result<(), CudaError> {
-        assert_eq!(stream, TRAINER);
-        assert!(!std::mem::replace(&mut *self.is_free.lock().unwrap(), true), "free twice");
-        self.log.freed.fetch_add(1, SeqCst);
-        Ok(())
-    }
-
-    fn drain(&self) -> Result<(), CudaError> {
-        *self.is_free.lock().unwrap() = true;
-        self.log.drained.fetch_add(1, SeqCst);
-        Ok(())
+        Ok(self.passed.load(SeqCst))
     }
 }

@@ -18,6 +18,7 @@
 //! costs for those that nobody has decoded before.
 
 mod augment;
+mod counts;
 mod cuda;
 mod device;
 mod engines;
@@ -26,7 +27,6 @@ mod options;
 mod worker;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use crossbeam::channel::{Receiver, Sender, bounded, never};
@@ -35,83 +35,32 @@ use smog_pipeline::render::sample::{RenderSettings, SampleDecoder};
 use smog_pipeline::render::{CpuRenderer, RenderContext, Renderer, RowJob};
 use smog_pipeline::runtime::metrics::{QueueMeter, StageCounters};
 use smog_pipeline::runtime::{
-    AUGMENT, Cancel, DECODE, FailureCause, PipelineError, RENDER_THREAD, StageExit, StageFailure,
-    StageSet,
+    AUGMENT, Cancel, DECODE, ENGINES, FailureCause, PASSED, PipelineError, RENDER_THREAD,
+    StageExit, StageFailure, StageSet,
 };
 use smog_pipeline::sample::{ImageMeta, SampleKey};
 
+pub use counts::RouteCounts;
 pub use cuda::CudaRenderer;
 pub(crate) use device::{BatchDecoder, Device, SingleDecoder, ViewKernels};
 
 pub use options::{CudaFacts, CudaOptions};
 
 use crate::CudaError;
+use crate::kernels::PixelKind;
+use crate::ring::{DeviceRing, SlotCounts};
 use crate::route::{Router, Unchecked};
 use crate::surfaces::SurfaceLease;
-use augment::Augment;
-use engines::Engines;
-use worker::Worker;
+use augment::{Augment, Input};
+use counts::{Rings, Routes};
+use engines::{Engines, MAX_BUSY, Pass};
+use gpu::GpuDevice;
+use worker::{Passed, Worker};
 
 /// Thread that drives the JPEG engines.
 pub const ENGINES_THREAD: &str = "smog-nvjpeg";
 /// Thread that enqueues the kernels.
 pub const AUGMENT_THREAD: &str = "smog-augment";
-
-/// Images by the way they took, since the renderer was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RouteCounts {
-    /// Decoded by the JPEG engines.
-    pub hardware: u64,
-    /// Batches of theirs.
-    pub hardware_batches: u64,
-    /// Decoded by a hybrid decoder.
-    pub hybrid: u64,
-    /// Decoded by the processor.
-    pub cpu: u64,
-    /// Passed on by the engines, one by one or with their batch.
-    pub hardware_refused: u64,
-    /// Passed on by a hybrid decoder.
-    pub hybrid_refused: u64,
-}
-
-impl RouteCounts {
-    /// What was counted since `before`, of the same renderer.
-    #[must_use]
-    pub fn since(self, before: Self) -> Self {
-        Self {
-            hardware: self.hardware - before.hardware,
-            hardware_batches: self.hardware_batches - before.hardware_batches,
-            hybrid: self.hybrid - before.hybrid,
-            cpu: self.cpu - before.cpu,
-            hardware_refused: self.hardware_refused - before.hardware_refused,
-            hybrid_refused: self.hybrid_refused - before.hybrid_refused,
-        }
-    }
-}
-
-/// The counters behind [`RouteCounts`].
-#[derive(Debug, Default)]
-pub(crate) struct Routes {
-    hardware: AtomicU64,
-    hardware_batches: AtomicU64,
-    hybrid: AtomicU64,
-    cpu: AtomicU64,
-    hardware_refused: AtomicU64,
-    hybrid_refused: AtomicU64,
-}
-
-impl Routes {
-    fn read(&self) -> RouteCounts {
-        RouteCounts {
-            hardware: self.hardware.load(Relaxed),
-            hardware_batches: self.hardware_batches.load(Relaxed),
-            hybrid: self.hybrid.load(Relaxed),
-            cpu: self.cpu.load(Relaxed),
-            hardware_refused: self.hardware_refused.load(Relaxed),
-            hybrid_refused: self.hybrid_refused.load(Relaxed),
-        }
-    }
-}
 
 /// A row whose image lies on a surface.
 #[derive(Debug)]
@@ -161,6 +110,7 @@ pub(crate) struct DeviceRenderer {
     unchecked: Unchecked,
     workers: u32,
     routes: Arc<Routes>,
+    slots: Arc<SlotCounts>,
 }
 
 impl DeviceRenderer {
@@ -172,7 +122,13 @@ impl DeviceRenderer {
         workers: u32,
     ) -> Self {
         let settings = RenderSettings { scaled_decode: false, ..settings };
-        Self { device, settings, unchecked, workers: workers.max(1), routes: Arc::default() }
+        let (routes, slots) = (Arc::default(), Arc::default());
+        Self { device, settings, unchecked, workers: workers.max(1), routes, slots }
+    }
+
+    /// Memory for the slots of its streams.
+    pub(crate) fn ring(&self, kind: PixelKind) -> DeviceRing {
+        DeviceRing::new(self.device.slots(), kind, Arc::clone(&self.slots))
     }
 
     pub(crate) fn counts(&self) -> RouteCounts {
@@ -220,21 +176,26 @@ impl Renderer for DeviceRenderer {
             unchecked: self.unchecked,
             hardware: batch_decoder.is_some(),
         };
+        let metrics = &context.metrics;
+        metrics.device(|| Arc::new(Rings::new(self.device.surfaces(), &self.slots)));
+        // Queues are registered in the order of the flow.
+        let at_engines = (batch_decoder.is_some())
+            .then(|| metrics.queue(ENGINES, (MAX_BUSY * max_images) as u32));
+        let (pass, passed) = match batch_decoder {
+            Some(_) => {
+                let (sender, passed) = bounded(2 * self.workers as usize);
+                let queue = metrics.queue(PASSED, 2 * self.workers);
+                (Some(Pass { sender, queue: Arc::clone(&queue) }), Passed::new(passed, Some(queue)))
+            }
+            None => (None, Passed::new(never(), None)),
+        };
         // Room for what the decoders finish at once, so that none of them waits for another's kernels.
         let room = 2 * self.workers as usize + max_images;
         let (sender, finished) = bounded(room);
-        let queue = context.metrics.queue(AUGMENT, room as u32);
+        let queue = metrics.queue(AUGMENT, room as u32);
         let decoded = Output { sender, queue: Arc::clone(&queue) };
-        let (pass, passed) = match batch_decoder {
-            Some(_) => {
-                let (pass, passed) = bounded(2 * self.workers as usize);
-                (Some(pass), passed)
-            }
-            None => (None, never()),
-        };
-        let metrics = &context.metrics;
-        let mut augment =
-            Augment::new(kernels, max_rows, finished, queue, metrics.counters(AUGMENT, 0));
+        let input = Input { finished, queue };
+        let mut augment = Augment::new(Arc::clone(&self.device), kernels, max_rows, input, metrics);
         for number in 0..self.workers {
             let mut worker = Worker {
                 device: Arc::clone(&self.device),
@@ -251,10 +212,11 @@ impl Renderer for DeviceRenderer {
             };
             stages.spawn(format!("{RENDER_THREAD}{number}"), move |cancel| worker.run(cancel))?;
         }
-        if let (Some(decoder), Some(pass)) = (batch_decoder, pass) {
+        if let (Some(decoder), Some(pass), Some(queue)) = (batch_decoder, pass, at_engines) {
             let mut engines = Engines {
                 decoder,
                 pending: Default::default(),
+                queue,
                 busy: Default::default(),
                 device: Arc::clone(&self.device),
                 router,
@@ -263,7 +225,7 @@ impl Renderer for DeviceRenderer {
                 jobs,
                 pass,
                 decoded,
-                counters: metrics.counters(DECODE, self.workers),
+                counters: metrics.counters(ENGINES, 0),
                 routes: Arc::clone(&self.routes),
                 idle_since: Instant::now(),
                 failed_in_a_row: 0,
@@ -273,6 +235,15 @@ impl Renderer for DeviceRenderer {
         }
         stages.spawn(AUGMENT_THREAD.to_owned(), move |cancel| augment.run(cancel))
     }
+}
+
+/// Opens a GPU for those who use its decoders without a renderer.
+pub(crate) fn open(
+    settings: &RenderSettings,
+    options: &CudaOptions,
+) -> Result<Arc<dyn Device>, CudaError> {
+    options.validate(settings.limits.max_pixels)?;
+    Ok(Arc::new(GpuDevice::open(options)?))
 }
 
 /// Draws the plan of a row into its slot.

@@ -9,11 +9,12 @@ use smog_pipeline::augment::SamplePlan;
 use smog_pipeline::codec::CodecError;
 use smog_pipeline::render::sample::{RenderSettings, SampleDecoder};
 use smog_pipeline::render::{RenderContext, RowJob};
-use smog_pipeline::runtime::metrics::StageCounters;
+use smog_pipeline::runtime::metrics::{QueueMeter, StageCounters};
 use smog_pipeline::runtime::{Cancel, StageExit};
 use smog_pipeline::sample::{ImageMeta, SampleKey};
 
-use super::{Decoded, Device, Output, Placed, Routes, SingleDecoder, draw_plan};
+use super::counts::Routes;
+use super::{Decoded, Device, Output, Placed, SingleDecoder, draw_plan};
 use crate::CudaError;
 use crate::route::{Route, Router};
 use crate::surfaces::SurfaceLease;
@@ -29,19 +30,33 @@ pub(super) struct Worker {
     pub(super) context: RenderContext,
     pub(super) jobs: Receiver<RowJob>,
     /// What the JPEG engines do not take. It comes first, since its slot has waited longer.
-    pub(super) passed: Receiver<RowJob>,
+    pub(super) passed: Passed,
     pub(super) decoded: Output,
     pub(super) counters: Arc<StageCounters>,
     pub(super) routes: Arc<Routes>,
 }
 
+/// The queue of what the engines pass on; nothing comes where there are none.
+#[derive(Clone)]
+pub(super) struct Passed {
+    rows: Receiver<RowJob>,
+    queue: Option<Arc<QueueMeter>>,
+}
+
+impl Passed {
+    pub(super) fn new(rows: Receiver<RowJob>, queue: Option<Arc<QueueMeter>>) -> Self {
+        Self { rows, queue }
+    }
+}
+
 impl Worker {
     pub(super) fn run(&mut self, cancel: &Cancel) -> Result<(), StageExit> {
         loop {
-            let next = || cancel.recv_either(&self.passed, &self.jobs);
+            let next = || cancel.recv_either(&self.passed.rows, &self.jobs);
             let (job, was_passed) = self.counters.wait_input(next)?;
-            if !was_passed {
-                self.context.metrics.rows.took();
+            match &self.passed.queue {
+                Some(queue) if was_passed => queue.took(),
+                _ => self.context.metrics.rows.took(),
             }
             let done = self.decode(job, cancel)?;
             self.decoded.send(done, &self.counters, cancel)?;

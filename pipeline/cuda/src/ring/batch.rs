@@ -78,7 +78,7 @@ impl DeviceBatch {
     /// What the driver says.
     pub unsafe fn wait_ready(&self, stream: u64) -> Result<(), CudaError> {
         // SAFETY: passed on.
-        unsafe { self.slot.events().wait_ready(stream) }
+        unsafe { self.slot.take(stream) }
     }
 
     /// Gives the slot back: the next round begins when `stream`, a `CUstream`, has done what is enqueued on it now.

@@ -11,6 +11,7 @@ mod slot;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use smog_pipeline::batch::{BatchShape, DeviceSlot as AnySlot, SlotBlock, SlotMemory};
 
@@ -28,16 +29,27 @@ pub(crate) trait SlotMaker: Send + Sync + fmt::Debug {
     fn events(&self) -> Result<Box<dyn SlotEvents>, CudaError>;
 }
 
+/// What the host cannot see of slots: it calls one ready when its kernels are enqueued, and free when the trainer's work
+/// on it is. Where the device was then is asked once per batch and side.
+#[derive(Debug, Default)]
+pub(crate) struct SlotCounts {
+    /// Batches whose first kernels were enqueued while the device still worked on what their slot held before.
+    pub(crate) held_back: AtomicU64,
+    /// Batches that the trainer took before their kernels had ended.
+    pub(crate) unfinished: AtomicU64,
+}
+
 /// Makes the slots of a stream: its `memory` where the renderer is on a device.
 #[derive(Clone, Debug)]
 pub struct DeviceRing {
     maker: Arc<dyn SlotMaker>,
     kind: PixelKind,
+    counts: Arc<SlotCounts>,
 }
 
 impl DeviceRing {
-    pub(crate) fn new(maker: Arc<dyn SlotMaker>, kind: PixelKind) -> Self {
-        Self { maker, kind }
+    pub(crate) fn new(maker: Arc<dyn SlotMaker>, kind: PixelKind, counts: Arc<SlotCounts>) -> Self {
+        Self { maker, kind, counts }
     }
 
     /// Bytes that a slot takes on the device.
@@ -52,7 +64,7 @@ impl SlotMemory for DeviceRing {
     }
 
     fn device_slot(&self, shape: &BatchShape) -> Result<Option<AnySlot>, String> {
-        let slot = DeviceSlot::new(&*self.maker, shape, self.kind);
+        let slot = DeviceSlot::new(&*self.maker, shape, self.kind, Arc::clone(&self.counts));
         slot.map(|slot| Some(Arc::new(slot) as AnySlot)).map_err(|error| error.to_string())
     }
 

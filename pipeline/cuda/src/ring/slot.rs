@@ -1,11 +1,12 @@
 //! One slot on the device.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use smog_pipeline::batch::BatchShape;
 
-use super::SlotMaker;
+use super::{SlotCounts, SlotMaker};
 use crate::CudaError;
 use crate::kernels::PixelKind;
 
@@ -31,6 +32,10 @@ pub(crate) trait SlotEvents: Send + Sync + fmt::Debug {
     /// # Safety
     /// `stream` is a stream of the same context, and lives.
     unsafe fn record_free(&self, stream: u64) -> Result<(), CudaError>;
+    /// Whether the device has come to the last [`SlotEvents::record_ready`]; also where there was none.
+    fn is_ready(&self) -> Result<bool, CudaError>;
+    /// Whether the device has come to the last [`SlotEvents::record_free`]; also where there was none.
+    fn is_free(&self) -> Result<bool, CudaError>;
     /// Sleeps until the device has done all work whatsoever.
     fn drain(&self) -> Result<(), CudaError>;
 }
@@ -44,6 +49,7 @@ pub(crate) struct DeviceSlot {
     events: Box<dyn SlotEvents>,
     /// Rows whose kernels are enqueued in this round. One thread writes it, the one that enqueues.
     enqueued: AtomicU32,
+    counts: Arc<SlotCounts>,
 }
 
 impl DeviceSlot {
@@ -51,12 +57,13 @@ impl DeviceSlot {
         maker: &dyn SlotMaker,
         shape: &BatchShape,
         kind: PixelKind,
+        counts: Arc<SlotCounts>,
     ) -> Result<Self, CudaError> {
         let bytes = |view| shape.row_bytes(view) * kind.bytes() * shape.rows as usize;
         let views = 0..shape.view_sizes.len();
         let blocks = views.map(|view| maker.block(bytes(view))).collect::<Result<_, _>>()?;
         let enqueued = AtomicU32::new(0);
-        Ok(Self { shape: shape.clone(), kind, blocks, events: maker.events()?, enqueued })
+        Ok(Self { shape: shape.clone(), kind, blocks, events: maker.events()?, enqueued, counts })
     }
 
     pub(crate) fn shape(&self) -> &BatchShape {
@@ -69,6 +76,27 @@ impl DeviceSlot {
 
     pub(crate) fn events(&self) -> &dyn SlotEvents {
         &*self.events
+    }
+
+    /// Begins a round: what is enqueued on the stream of the kernels from now on waits until the trainer has done with
+    /// what the slot held before.
+    pub(crate) fn begin(&self, stream: u64) -> Result<(), CudaError> {
+        if !self.events.is_free()? {
+            self.counts.held_back.fetch_add(1, Ordering::Relaxed);
+        }
+        self.events.hold_back(stream)
+    }
+
+    /// Makes what the trainer enqueues on `stream` from now on wait for the kernels.
+    ///
+    /// # Safety
+    /// As [`SlotEvents::wait_ready`].
+    pub(super) unsafe fn take(&self, stream: u64) -> Result<(), CudaError> {
+        if !self.events.is_ready()? {
+            self.counts.unfinished.fetch_add(1, Ordering::Relaxed);
+        }
+        // SAFETY: passed on.
+        unsafe { self.events.wait_ready(stream) }
     }
 
     /// Address of a view of all rows.

@@ -91,8 +91,12 @@ fn a_piece_is_given_out_again_only_after_its_fence() {
             std::thread::yield_now();
         }
         assert!(!waiting.is_finished());
+        std::thread::sleep(Duration::from_millis(3));
         flag.passed.store(true, Ordering::SeqCst);
         assert!(waiting.join().unwrap());
+        let Usage { wait_kernels, wait_decoders, .. } = surfaces.usage();
+        assert!(wait_kernels >= Duration::from_millis(3), "{wait_kernels:?}");
+        assert_eq!(wait_decoders, Duration::ZERO);
     });
     drop(second);
 }
@@ -104,9 +108,13 @@ fn a_wait_for_a_decoder_ends_when_it_is_done_or_the_stream_is_cancelled() {
     let cancel = Cancel::default();
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| surfaces.allocate(16, 16, &cancel));
-        std::thread::sleep(Duration::from_millis(5));
+        // It looks again after a while, and counts what it waited until then.
+        while surfaces.usage().wait_decoders < PATIENCE {
+            std::thread::yield_now();
+        }
         drop(held);
         let held = waiting.join().unwrap().expect("there is room now");
+        assert_eq!(surfaces.usage().wait_kernels, Duration::ZERO);
         let waiting = scope.spawn(|| surfaces.allocate(16, 16, &cancel));
         std::thread::sleep(Duration::from_millis(5));
         cancel.cancel();
@@ -123,4 +131,60 @@ fn what_can_never_fit_is_known_before() {
     let whole = surfaces.try_allocate(16, 32).unwrap().expect("all of it");
     drop(whole);
     assert!(surfaces.try_allocate(16, 33).unwrap().is_none());
+}
+
+#[test]
+fn what_is_in_use_reaches_from_the_oldest_piece_to_the_head() {
+    let surfaces = circle(4);
+    let held = |surfaces: &Surfaces| surfaces.usage().held_bytes / 768;
+    assert_eq!((held(&surfaces), surfaces.usage().capacity_bytes), (0, 4 * 768));
+    let mut leases: VecDeque<_> = (0..3).map(|_| place(&surfaces).unwrap()).collect();
+    assert_eq!(held(&surfaces), 3);
+    // Out of turn, so nobody can have it yet.
+    leases.remove(1);
+    surfaces.reap().unwrap();
+    assert_eq!(held(&surfaces), 3);
+    leases.pop_front();
+    surfaces.reap().unwrap();
+    assert_eq!(held(&surfaces), 1);
+    // Round the end: the third, the fourth and the first.
+    leases.push_back(place(&surfaces).unwrap());
+    leases.push_back(place(&surfaces).unwrap());
+    assert_eq!((start(&leases[2]), held(&surfaces)), (0, 3));
+    leases.clear();
+    surfaces.reap().unwrap();
+    assert_eq!(held(&surfaces), 0);
+}
+
+#[test]
+fn memory_that_kernels_have_read_is_out_of_use_once_that_is_noticed() {
+    let surfaces = circle(8);
+    let (early, late) = (Arc::new(Flag::default()), Arc::new(Flag::default()));
+    let fences: [Arc<dyn Fence>; 2] = [early.clone(), late];
+    for number in 0..5 {
+        place(&surfaces).unwrap().submitted(&fences[usize::from(number >= 3)]);
+    }
+    surfaces.reap().unwrap();
+    assert_eq!(surfaces.usage().held_bytes, 5 * 768);
+    early.passed.store(true, Ordering::SeqCst);
+    surfaces.reap().unwrap();
+    assert_eq!(surfaces.usage().held_bytes, 2 * 768);
+}
+
+#[test]
+fn the_mean_of_what_is_in_use_follows_from_its_integral() {
+    let surfaces = circle(4);
+    let pause = || std::thread::sleep(Duration::from_millis(8));
+    pause();
+    assert_eq!(surfaces.usage().byte_seconds, 0.0);
+    let begun = Instant::now();
+    let both = [place(&surfaces).unwrap(), place(&surfaces).unwrap()];
+    pause();
+    drop(both);
+    surfaces.reap().unwrap();
+    let (found, most) = (surfaces.usage().byte_seconds, begun.elapsed().as_secs_f64());
+    assert!(found >= 2.0 * 768.0 * 0.008, "{found}");
+    assert!(found <= 2.0 * 768.0 * most, "{found} in {most} s");
+    pause();
+    assert_eq!(surfaces.usage().byte_seconds, found, "nothing is in use any more");
 }

@@ -2,6 +2,7 @@
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::DeviceMetrics;
 use crate::remote::RemoteMetrics;
 use crate::runtime::names::{self, *};
 
@@ -48,12 +49,14 @@ pub struct QueueMetrics {
 /// A snapshot of the stream's counters. As JSON it is flat, with the names of [`names`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StreamMetrics {
-    /// In the order of the flow: read, fetch, decode, augment.
+    /// In the order of the flow: read, fetch, decode, augment; those of a GPU among them.
     pub stages: Vec<StageMetrics>,
-    /// In the order of the flow: in front of fetch, decode and the trainer.
+    /// In the order of the flow: in front of fetch, decode and the trainer; those of a GPU among them.
     pub queues: Vec<QueueMetrics>,
     /// Seconds of each slot in each of its states: free, filling, ready, held by the trainer.
     pub slots: Vec<[f64; 4]>,
+    /// Memory and slots on a device, where the renderer is on one.
+    pub device: Option<DeviceMetrics>,
     /// Batches handed to the trainer.
     pub batches_total: u64,
     /// Samples handed to the trainer, padding not counted.
@@ -101,12 +104,13 @@ impl StreamMetrics {
     }
 
     /// The stage whose threads were busy for the largest share of `seconds`, the trainer among them: it is
-    /// busy while it does not wait. Decode and augment share threads, so of the two the larger is named, with
-    /// the share of both. `None` for a stream that has no stages yet.
+    /// busy while it does not wait. Decode and augment share threads where no queue lies between them, so of the two
+    /// the larger is named then, with the share of both. `None` for a stream that has no stages yet.
     pub fn bottleneck(&self, seconds: f64) -> Option<Bottleneck> {
         let busy =
             |name| self.stage(name).map_or(0.0, |stage: &StageMetrics| stage.busy_seconds_total);
-        let shared = [DECODE, AUGMENT];
+        let all = [DECODE, AUGMENT];
+        let shared = if self.queue(AUGMENT).is_some() { &all[..0] } else { &all[..] };
         let by_stage = self.stages.iter().filter_map(|stage| {
             let busy_seconds = if !shared.contains(&stage.stage) {
                 stage.busy_seconds_total
@@ -155,6 +159,9 @@ impl Serialize for StreamMetrics {
         for (state, name) in SLOT_SECONDS_TOTAL.into_iter().enumerate() {
             let times: Vec<f64> = self.slots.iter().map(|slot| slot[state]).collect();
             map.serialize_entry(name, &times)?;
+        }
+        if let Some(device) = &self.device {
+            device.write(self.uptime_seconds, &mut map)?;
         }
         map.serialize_entry(TRAINER_BATCHES_TOTAL, &self.batches_total)?;
         map.serialize_entry(TRAINER_SAMPLES_TOTAL, &self.samples_total)?;
@@ -215,6 +222,25 @@ mod tests {
     }
 
     #[test]
+    fn a_stage_with_threads_of_its_own_is_no_part_of_another() {
+        let mut gpu = metrics(
+            vec![
+                stage(READ, 1, 1.0),
+                stage(ENGINES, 1, 8.0),
+                stage(DECODE, 16, 40.0),
+                stage(AUGMENT, 1, 7.0),
+            ],
+            6.0,
+        );
+        gpu.queues = vec![QueueMetrics { stage: AUGMENT, ..QueueMetrics::default() }];
+        let found = gpu.bottleneck(10.0).expect("there are stages");
+        assert_eq!(found, Bottleneck { stage: ENGINES, busy_ratio: 0.8 });
+        gpu.stages.push(stage(KERNELS, 1, 9.5));
+        let found = gpu.bottleneck(10.0).expect("there are stages");
+        assert_eq!(found, Bottleneck { stage: KERNELS, busy_ratio: 0.95 });
+    }
+
+    #[test]
     fn the_names_of_metrics_say_stage_noun_and_unit() {
         let metrics = StreamMetrics {
             stages: vec![StageMetrics {
@@ -224,6 +250,12 @@ mod tests {
             }],
             queues: vec![QueueMetrics { stage: FETCH, depth: 1, ..QueueMetrics::default() }],
             slots: vec![[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]],
+            device: Some(DeviceMetrics {
+                surfaces_byte_seconds_total: 600.0,
+                unfinished_batches_total: 3,
+                ..DeviceMetrics::default()
+            }),
+            uptime_seconds: 2.0,
             ..StreamMetrics::default()
         };
         let json = serde_json::to_value(&metrics).expect("serialises");
@@ -233,6 +265,8 @@ mod tests {
         assert!(json["decode_task_p99_seconds"].is_number());
         assert_eq!(json["fetch_queue_depth"], 1);
         assert_eq!(json["slot_held_seconds_total"], serde_json::json!([4.0, 8.0]));
+        assert_eq!(json["surfaces_mean_bytes"], 300.0);
+        assert_eq!(json["trainer_unfinished_batches_total"], 3);
         assert!(json["trainer_data_wait_seconds_total"].is_number());
     }
 }
