@@ -41,4 +41,5 @@ pub mod shard;
 pub mod sheet;
 mod simd;
 pub mod source;
+mod stamp;
 pub mod stream;

@@ -12,7 +12,7 @@ use smog_terminal::text;
 /// Options for data behind `s3://`, `gs://`, `az://` or `https://`.
 #[derive(clap::Args)]
 pub(crate) struct RemoteArgs {
-    /// Keep fetched row groups in this folder; several runs may share it
+    /// Keep fetched row groups in this folder, in `smog-row-groups`; several runs may share it
     #[arg(long, value_name = "DIR", help_heading = "Data behind a URL")]
     cache: Option<PathBuf>,
     /// Most bytes that the cache may take

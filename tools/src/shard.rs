@@ -66,7 +66,8 @@ pub(crate) struct Args {
     /// Folder or URL for the data set [default: SRC without .tar or .parquet, with `-shards` appended]
     #[arg(long, value_name = "DIR|URL")]
     out: Option<PathBuf>,
-    /// With --out URL: folder for the shards under way, three at most [default: among the temporary files]
+    /// With --out URL: folder for the shards under way, three at most; they lie in a hidden folder in it, and nothing else is
+    /// touched [default: among the temporary files]
     #[arg(long, value_name = "DIR")]
     stage: Option<PathBuf>,
     /// Splits to write, where SRC has splits; else the name of its one split

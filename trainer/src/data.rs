@@ -2,6 +2,7 @@
 //! images that is sharded once into a cache, or generated images.
 
 mod cache;
+mod refused;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,6 +66,27 @@ pub enum DataError {
         split: String,
         /// How, as a clause that begins with `made`.
         difference: String,
+    },
+    /// Of a folder of images that was sharded for this run, too many files cannot be used.
+    #[error(
+        "{refused} of {files} files of split `{split}` in {} were refused when it was sharded; a run passes over {} % (or \
+         {} files) of a folder. {} says why each was. Mend them or take them away and run again; or accept it: \
+         smog-tools shard {} --allow-refused {refused}, whose shards the same run then uses. To have the files as they are \
+         tried again: rm -r {}",
+        path.display(), refused::MAX_PERCENT, refused::MAX_FILES, shards.join(split).join("refused.jsonl").display(),
+        path.display(), shards.display()
+    )]
+    Refused {
+        /// The folder of images.
+        path: PathBuf,
+        /// The shards that were made of it.
+        shards: PathBuf,
+        /// The split.
+        split: String,
+        /// Files that were refused.
+        refused: u64,
+        /// Files that were looked at.
+        files: u64,
     },
     /// Shards that a run used are not in the cache any more.
     #[error(
@@ -197,6 +219,7 @@ impl DataSet {
                     1 => format!("{images}; using the shards in {at}, without split {splits}, which is not in them"),
                     _ => format!("{images}; using the shards in {at}, without splits {splits}, which are not in them"),
                 });
+                refused::check(dir, &beside, false, progress)?;
                 return Ok(Self::Found(find(&beside).map_err(DataError::from)?));
             }
             progress.note(&format!(
@@ -216,6 +239,7 @@ impl DataSet {
             progress.note(&format!("{images}; sharding them once into {out}"));
             shard_listed(dir, &listing, &place.dir, &options, progress).map_err(failed)?;
         }
+        refused::check(dir, &place.dir, true, progress)?;
         Ok(Self::Found(find(&place.dir).map_err(DataError::from)?))
     }
 

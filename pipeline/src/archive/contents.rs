@@ -8,6 +8,7 @@ use std::thread;
 
 use super::members::{Archive, ArchiveError, Member, MemberKind, is_hidden};
 use crate::shard::is_image_name;
+use crate::stamp::Stamp;
 
 /// Longest image, as a limit on what one read may take.
 const MAX_IMAGE_BYTES: u64 = 1 << 30;
@@ -45,9 +46,8 @@ pub(crate) struct Contents {
     pub(crate) others: Vec<String>,
     /// Whether there are labels: then it is WebDataset.
     pub(crate) labelled: bool,
-    /// Length and time of change (seconds, nanoseconds) of the file.
-    pub(crate) bytes: u64,
-    pub(crate) changed: (i64, i64),
+    /// Of the file.
+    pub(crate) stamp: Stamp,
     /// Over name, kind, place and size of every member, and the labels.
     pub(crate) digest: blake3::Hasher,
 }
@@ -55,8 +55,7 @@ pub(crate) struct Contents {
 impl Contents {
     /// Looks at all members of the tar in `range` of a file.
     pub(crate) fn scan(archive: &Archive, range: Range<u64>) -> Result<Self, ArchiveError> {
-        let mut contents =
-            Self { bytes: archive.range().end, changed: archive.changed, ..Self::default() };
+        let mut contents = Self { stamp: archive.stamp, ..Self::default() };
         let mut sample = Sample::default();
         archive.members_within(range, &mut |member, content| {
             contents.member(archive, &mut sample, member, content)

@@ -7,10 +7,12 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use tar::EntryType;
+
+use crate::stamp::Stamp;
 
 /// Bytes that headers are read by; a small member behind its header comes along.
 const READ_BYTES: usize = 4096;
@@ -109,23 +111,20 @@ pub(crate) struct Member {
 pub(crate) struct Archive {
     file: File,
     path: PathBuf,
-    bytes: u64,
-    /// Time of change in seconds and nanoseconds.
-    pub(crate) changed: (i64, i64),
+    pub(crate) stamp: Stamp,
 }
 
 impl Archive {
     pub(crate) fn open(path: &Path) -> Result<Self, ArchiveError> {
         let io = |source| ArchiveError::Io { archive: path.to_path_buf(), source };
         let file = File::open(path).map_err(io)?;
-        let found = file.metadata().map_err(io)?;
-        let changed = (found.mtime(), found.mtime_nsec());
-        Ok(Self { file, path: path.to_path_buf(), bytes: found.len(), changed })
+        let stamp = Stamp::of(&file).map_err(io)?;
+        Ok(Self { file, path: path.to_path_buf(), stamp })
     }
 
     /// The whole file.
     pub(crate) fn range(&self) -> Range<u64> {
-        0..self.bytes
+        0..self.stamp.bytes
     }
 
     pub(crate) fn path(&self) -> &Path {

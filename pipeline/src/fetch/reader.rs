@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -166,14 +167,9 @@ impl Reader {
             None => self.source.read(id),
         };
         let group = group.map_err(FailureCause::from)?;
-        let rows = [group.images.len(), group.metas.len(), group.labels.len(), group.paths.len()];
-        if group.first_sample != info.first_sample || rows != [info.rows as usize; 4] {
-            return Err(FailureCause::WrongRowGroup {
-                row_group: id.0,
-                expected: info.rows,
-                found: rows[0] as u64,
-            }
-            .into());
+        if let Some(problem) = difference(info, &group) {
+            let file = self.source.file(id).map(Path::to_path_buf);
+            return Err(FailureCause::WrongRowGroup { row_group: id.0, file, problem }.into());
         }
         self.counters.task(started.elapsed(), u64::from(info.rows), info.bytes);
         drop(span);
@@ -185,5 +181,47 @@ impl Reader {
         self.counters.wait_output(|| cancel.send(&self.output, item))?;
         self.metrics.row_groups.put();
         Ok(())
+    }
+}
+
+/// How a row group differs from what the table of row groups says of it, as a clause that begins with a verb.
+fn difference(info: &RowGroupInfo, group: &RowGroup) -> Option<String> {
+    if group.first_sample != info.first_sample {
+        let (found, expected) = (group.first_sample.0, info.first_sample.0);
+        return Some(format!("begins with sample {found}, expected was {expected}"));
+    }
+    let found = [
+        (group.images.len(), "images"),
+        (group.metas.len(), "sizes of images"),
+        (group.labels.len(), "labels"),
+        (group.paths.len(), "paths"),
+    ];
+    let (found, what) = found.into_iter().find(|(found, _)| *found != info.rows as usize)?;
+    Some(format!("has {found} {what}, expected were {}", info.rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::SampleId;
+    use crate::source::SyntheticSource;
+
+    #[test]
+    fn a_row_group_that_is_not_as_its_source_said_is_named_with_what_differs() {
+        let source = SyntheticSource::new(20, 10, 8, 0);
+        let info = source.row_groups()[1];
+        let read = || source.read(RowGroupId(1)).unwrap();
+        assert_eq!(difference(&info, &read()), None);
+        let mut group = read();
+        group.labels.pop();
+        assert_eq!(difference(&info, &group).unwrap(), "has 9 labels, expected were 10");
+        let group = RowGroup { first_sample: SampleId(9), ..read() };
+        assert_eq!(difference(&info, &group).unwrap(), "begins with sample 9, expected was 10");
+        let cause = FailureCause::WrongRowGroup {
+            row_group: 1,
+            file: Some("a.tar".into()),
+            problem: "has 9 labels, expected were 10".to_owned(),
+        };
+        assert_eq!(cause.to_string(), "row group 1 in a.tar has 9 labels, expected were 10");
     }
 }

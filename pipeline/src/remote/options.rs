@@ -21,7 +21,7 @@ pub struct RemoteOptions {
 /// A cache on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheOptions {
-    /// Its folder; several processes may share it.
+    /// The folder in which it makes one of its own, `smog-row-groups`; several processes may share it.
     pub dir: PathBuf,
     /// Bytes that it may take.
     pub max_bytes: u64,

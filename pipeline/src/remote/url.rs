@@ -103,7 +103,8 @@ fn hint(scheme: &ObjectStoreScheme) -> &'static str {
         ObjectStoreScheme::AmazonS3 => {
             "credentials are taken from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN or the \
              machine's role, not from ~/.aws; also looked at: AWS_REGION, AWS_ENDPOINT_URL (with \
-             AWS_ALLOW_HTTP=true for http), AWS_SKIP_SIGNATURE=true for public buckets"
+             AWS_ALLOW_HTTP=true for http), AWS_SKIP_SIGNATURE=true for public buckets; reading needs the right \
+             s3:GetObject, writing s3:PutObject as well"
         }
         ObjectStoreScheme::GoogleCloudStorage => {
             "credentials are taken from GOOGLE_APPLICATION_CREDENTIALS, GOOGLE_SERVICE_ACCOUNT or the machine's \

@@ -1,5 +1,6 @@
 //! Errors of the stream. The first failure of a stage wins and reaches the trainer as a value.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::augment::RecipeError;
@@ -125,14 +126,14 @@ pub enum FailureCause {
         reason: String,
     },
     /// A source gave something else than its table of row groups says.
-    #[error("row group {row_group} has {found} rows, {expected} were expected")]
+    #[error("row group {row_group}{} {problem}", in_file(file.as_deref()))]
     WrongRowGroup {
         /// Index into the table of row groups.
         row_group: u32,
-        /// Rows by the table.
-        expected: u32,
-        /// Rows that came.
-        found: u64,
+        /// The file that it lies in, where the source knows one.
+        file: Option<PathBuf>,
+        /// What was found and what was expected, as a clause that begins with a verb.
+        problem: String,
     },
     /// A bug: the stage panicked.
     #[error("panicked: {message}")]
@@ -146,4 +147,8 @@ pub enum FailureCause {
     /// A device or another part behind a seam failed.
     #[error("{0}")]
     Other(String),
+}
+
+fn in_file(file: Option<&Path>) -> String {
+    file.map_or(String::new(), |file| format!(" in {}", file.display()))
 }

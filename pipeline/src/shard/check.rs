@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::error::ShardError;
 use super::listing::SplitListing;
 use super::options::{Check, ShardOptions};
 use super::ordered::Gate;
@@ -22,6 +23,27 @@ pub(super) struct Refusal {
 impl From<CodecError> for Refusal {
     fn from(error: CodecError) -> Self {
         Self { kind: error.kind(), reason: error.to_string() }
+    }
+}
+
+/// Why a file does not become a row.
+#[derive(Debug)]
+pub(super) enum Rejection {
+    /// It is left out, and the run goes on.
+    Refused(Refusal),
+    /// It may well be a good image, but it cannot be read: the run ends.
+    Failed(Box<ShardError>),
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<ShardError> for Rejection {
+    fn from(error: ShardError) -> Self {
+        Self::Failed(Box::new(error))
     }
 }
 
@@ -45,7 +67,7 @@ impl<'a> Checker<'a> {
         &mut self,
         listing: &SplitListing,
         file: u32,
-    ) -> Result<(Vec<u8>, ImageMeta), Refusal> {
+    ) -> Result<(Vec<u8>, ImageMeta), Rejection> {
         let bytes = listing.read(file as usize, self.options.max_file_bytes)?;
         // A fault in a decoder costs the file that laid it open, not the run.
         let result = catch_unwind(AssertUnwindSafe(|| self.image(&bytes)));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::manifest::ManifestError;
 use crate::remote::RemoteError;
-use crate::source::OpenError;
+use crate::source::{OpenError, SourceError};
 
 /// A run that did not lead to a data set. What it finished is kept and used by the next run.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,25 @@ pub enum ShardError {
         #[source]
         source: io::Error,
     },
+    /// An image, or the tar that holds it, cannot be read, for a reason that is not the image's own.
+    #[error(
+        "cannot read {}. No image is left out for that, as the disk, the mount or this machine may be at fault. What is \
+         finished is kept: once the file can be read, the same command goes on",
+        path.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A tar or Parquet file of the source cannot be read or was changed.
+    #[error(
+        "images of the source cannot be read, and none is left out for that. What is finished is kept: once they can be \
+         read, the same command goes on"
+    )]
+    ReadSource(#[source] SourceError),
     /// The split already exists and was made otherwise.
     #[error(
         "{} already exists and {difference}; use `--overwrite` to replace it or `--out` to write elsewhere",
@@ -110,6 +129,14 @@ pub enum ShardError {
     Foreign {
         /// The folder.
         dir: PathBuf,
+    },
+    /// The folder for shards that are uploaded cannot be trusted.
+    #[error("{} {problem}, so no shards are put there; name another folder with `--stage`", dir.display())]
+    Stage {
+        /// The folder.
+        dir: PathBuf,
+        /// What is wrong, as a clause that begins with a verb.
+        problem: &'static str,
     },
     /// Another run writes to the same folder.
     #[error("another run is writing to {}; wait for it or use `--out`", out.display())]

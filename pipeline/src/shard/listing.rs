@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use self::labels::Labels;
 use self::place::Place;
-use super::check::Refusal;
+use super::check::Rejection;
 use super::error::ShardError;
 use crate::draw::{Domain, Draw};
 use crate::source::{Found, find};
@@ -280,7 +280,7 @@ impl SplitListing {
     }
 
     /// The bytes of a file, unless they are more than `limit`.
-    pub(super) fn read(&self, file: usize, limit: u64) -> Result<Vec<u8>, Refusal> {
+    pub(super) fn read(&self, file: usize, limit: u64) -> Result<Vec<u8>, Rejection> {
         match &self.place {
             Place::Folder(root) => place::file(&root.join(self.relative(file)), limit),
             Place::Tars(tars) => tars.member(file, self.bytes(file), limit),

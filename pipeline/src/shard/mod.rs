@@ -31,6 +31,7 @@ mod report;
 mod run;
 mod schema;
 mod split;
+mod stage;
 mod upload;
 mod write;
 mod writer;

@@ -91,8 +91,8 @@ pub struct ShardOptions {
     pub overwrite: bool,
     /// Write only this part of the shards, for [`merge`](super::merge()) to join with the others.
     pub part: Option<Part>,
-    /// Where shards are written before they are uploaded, with an output behind a URL; `None` for a folder among
-    /// the temporary files. Holds three shards at most.
+    /// Where shards are written before they are uploaded, with an output behind a URL: a hidden folder in this one, or
+    /// among the temporary files. Holds three shards at most.
     pub stage: Option<PathBuf>,
     /// How an output behind a URL is reached.
     pub remote: RemoteOptions,

@@ -9,6 +9,7 @@ use super::listing::{ListOptions, Listing, SplitListing};
 use super::options::ShardOptions;
 use super::report::{ShardProgress, ShardReport};
 use super::split;
+use super::stage;
 use super::upload::RemoteOut;
 use crate::manifest::is_plain_name;
 use crate::source::Location;
@@ -106,6 +107,7 @@ fn to_url(
         });
     }
     let out = RemoteOut::new(url, options.stage.as_deref(), &options.remote)?;
+    stage::create(out.stage())?;
     let lock = folder::lock(out.stage())?;
     let splits = chosen(listing, options)
         .map(|listing| {

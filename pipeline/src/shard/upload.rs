@@ -7,15 +7,19 @@
 //! replacing a data set is one write, that of the new manifest. What is finished is noted in the store itself, so
 //! that a run that was killed goes on from any machine.
 
+mod lookup;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use self::lookup::Lookup;
 use super::error::ShardError;
 use super::folder::ShardRecord;
 use super::plan::Plan;
+use super::stage;
 use crate::manifest::{MANIFEST_FILE, Manifest};
 use crate::remote::{Client, RemoteError, RemoteOptions, RemoteUrl, Requests};
 
@@ -34,15 +38,16 @@ pub(super) struct RemoteOut {
 pub(super) struct RemoteSplit {
     client: Arc<Client>,
     requests: Requests,
+    lookup: Lookup,
     /// Digest of the plan, as it stands in names.
     plan: OnceLock<String>,
 }
 
 impl RemoteOut {
-    /// Takes the URL apart; nothing is sent yet.
+    /// Takes the URL apart; nothing is sent or created yet. The stage lies inside `base`.
     pub(super) fn new(
         url: &str,
-        stage: Option<&Path>,
+        base: Option<&Path>,
         options: &RemoteOptions,
     ) -> Result<Self, ShardError> {
         let url = RemoteUrl::parse(url)?;
@@ -50,11 +55,7 @@ impl RemoteOut {
             let problem = "cannot be written to; use s3://, gs:// or az://".to_owned();
             return Err(RemoteError::Url { url: url.to_string(), problem }.into());
         }
-        let digest = blake3::hash(url.to_string().as_bytes()).to_hex();
-        let stage = stage.map_or_else(
-            || std::env::temp_dir().join(format!("smog-shard-{}", &digest[..16])),
-            Path::to_path_buf,
-        );
+        let stage = stage::path(base, &url.to_string());
         Ok(Self { client: Arc::new(Client::new(url.clone(), options)?), url, stage })
     }
 
@@ -67,9 +68,11 @@ impl RemoteOut {
     }
 
     pub(super) fn split(&self, name: &str) -> RemoteSplit {
+        let requests = self.client.requests().within(name);
         RemoteSplit {
             client: Arc::clone(&self.client),
-            requests: self.client.requests().within(name),
+            lookup: Lookup::new(Arc::clone(&self.client), requests.clone()),
+            requests,
             plan: OnceLock::new(),
         }
     }
@@ -79,13 +82,10 @@ impl RemoteOut {
         let path = self.stage.join(name);
         let text = fs::read(&path).map_err(ShardError::io("read", &path))?;
         let requests = self.client.requests().clone();
-        let found = self.client.wait(async move { requests.whole(name).await });
-        match found {
-            Ok(found) if !String::from_utf8_lossy(&found).contains(mark) => return Ok(()),
-            Err(error) if !error.is_not_found() => return Err(error.into()),
-            _ => {}
+        let lookup = Lookup::new(Arc::clone(&self.client), requests.clone());
+        if lookup.get(name)?.is_some_and(|found| !String::from_utf8_lossy(&found).contains(mark)) {
+            return Ok(());
         }
-        let requests = self.client.requests().clone();
         Ok(self.client.wait(async move { requests.put(name, text.into()).await })?)
     }
 }
@@ -154,7 +154,10 @@ impl RemoteSplit {
                 let found = self
                     .client
                     .wait(async move { task.await.unwrap_or(Err(RemoteError::Stopped { url })) });
-                records.push(found?);
+                records.push(match found {
+                    Ok(record) => record,
+                    Err(error) => self.lookup.is_missing(error).map(|()| None)?,
+                });
             }
         }
         Ok(records)
@@ -227,12 +230,7 @@ impl RemoteSplit {
     }
 
     fn get(&self, name: &'static str) -> Result<Option<Bytes>, ShardError> {
-        let requests = self.requests.clone();
-        match self.client.wait(async move { requests.whole(name).await }) {
-            Ok(content) => Ok(Some(content)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        Ok(self.lookup.get(name)?)
     }
 
     fn put(&self, name: &str, content: Vec<u8>) -> Result<(), ShardError> {
@@ -241,18 +239,11 @@ impl RemoteSplit {
     }
 }
 
-/// The record of a shard whose object is there in full.
+/// The record of a shard whose object is there in full; an error where record or object are not there.
 async fn record(requests: &Requests, name: &str) -> Result<Option<ShardRecord>, RemoteError> {
-    let text = match requests.whole(name).await {
-        Ok(text) => text,
-        Err(error) if error.is_not_found() => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let text = requests.whole(name).await?;
     let Ok(record) = serde_json::from_slice::<ShardRecord>(&text) else { return Ok(None) };
     let Some(shard) = &record.shard else { return Ok(Some(record)) };
-    match requests.length(&shard.file).await {
-        Ok(length) => Ok((length == shard.bytes).then_some(record)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    }
+    let length = requests.length(&shard.file).await?;
+    Ok((length == shard.bytes).then_some(record))
 }

@@ -6,7 +6,7 @@ use std::thread::{self, ScopedJoinHandle};
 
 use crossbeam::channel::{Sender, bounded};
 
-use super::check::{Checker, Refusal, panic_message};
+use super::check::{Checker, Refusal, Rejection, panic_message};
 use super::error::ShardError;
 use super::finish::CREATED_BY;
 use super::folder::{ShardRecord, SplitFolder};
@@ -29,7 +29,7 @@ pub(super) struct Writing<'a> {
 }
 
 /// What a worker hands over: the file's number and its content or the reason against it.
-type Checked = (u32, Result<(Vec<u8>, ImageMeta), Refusal>);
+type Checked = (u32, Result<(Vec<u8>, ImageMeta), Rejection>);
 
 /// Writes the shards `missing`, in order, and adds their records. `num_finished` shards that this run is
 /// answerable for are there already.
@@ -194,7 +194,9 @@ impl Writing<'_> {
                         writer.push(Row { id: file, path, label, bytes, meta })?;
                         progress.advance(u64::from(meta.bytes), None);
                     }
-                    Err(Refusal { kind, reason }) => {
+                    // What was finished is kept, so that the same command goes on from there.
+                    Err(Rejection::Failed(error)) => return Err(*error),
+                    Err(Rejection::Refused(Refusal { kind, reason })) => {
                         let entry = Refused { path, kind: kind.to_owned(), reason };
                         progress.advance(self.read_bytes(file), Some(&entry));
                         refused.push(entry);

@@ -1,11 +1,13 @@
 //! Why a data set cannot be opened or read.
 
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::archive::ArchiveError;
 use crate::manifest::ManifestError;
 use crate::remote::RemoteError;
+use crate::stamp::Stamp;
 
 /// A data set that cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +138,17 @@ pub enum SourceError {
         #[source]
         source: io::Error,
     },
+    /// The file is not the one that was opened at the start, so that places in it mean nothing any more.
+    #[error(
+        "{} was changed while it was in use: it {difference}. Let it be as it is while it is read, and start again",
+        shard.display()
+    )]
+    Changed {
+        /// The file.
+        shard: PathBuf,
+        /// How it differs, as a clause that begins with a verb.
+        difference: String,
+    },
     /// The file is not the Parquet file that the manifest describes.
     #[error("shard {} row group {row_group}: {problem}", shard.display())]
     Damaged {
@@ -183,4 +196,13 @@ pub enum SourceError {
         #[source]
         source: Box<RemoteError>,
     },
+}
+
+/// Refuses a file that is not as it was when `stamp` was taken; it was just opened anew.
+pub(crate) fn unchanged(path: &Path, stamp: Stamp, file: &File) -> Result<(), SourceError> {
+    let now = Stamp::of(file).map_err(|source| SourceError::Io { shard: path.into(), source })?;
+    match stamp.difference(now) {
+        None => Ok(()),
+        Some(difference) => Err(SourceError::Changed { shard: path.into(), difference }),
+    }
 }

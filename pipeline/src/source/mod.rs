@@ -21,6 +21,8 @@ mod test_images;
 mod thrift;
 mod webdataset;
 
+use std::path::Path;
+
 use arrow::array::{Array, BinaryViewArray};
 
 use crate::codec::most_coefficient_bytes;
@@ -30,6 +32,7 @@ use crate::sample::{ImageMeta, RowGroupId, SampleId};
 pub use self::parquet::ParquetSource;
 pub use crate::archive::ArchiveError;
 pub use advice::mixing_advice;
+pub(crate) use error::unchanged;
 pub use error::{OpenError, SourceError};
 pub use fetch::Fetch;
 pub use files::SplitFiles;
@@ -85,6 +88,12 @@ pub trait Source: Send + Sync {
     /// As [`Source::read`].
     fn labels(&self, group: RowGroupId) -> Result<Vec<i64>, SourceError> {
         Ok(self.read(group)?.labels)
+    }
+
+    /// The file that a row group lies in, for messages; `None` where there is none or no such row group.
+    fn file(&self, group: RowGroupId) -> Option<&Path> {
+        let _ = group;
+        None
     }
 
     /// Row groups that are worth reading at the same time, since each takes long to arrive.

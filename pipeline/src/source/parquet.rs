@@ -167,6 +167,10 @@ impl Source for ParquetSource {
         }
     }
 
+    fn file(&self, group: RowGroupId) -> Option<&Path> {
+        self.place(group).map(|(shard, _)| shard)
+    }
+
     fn reads_ahead(&self) -> u32 {
         match &self.files {
             Files::Local => 1,

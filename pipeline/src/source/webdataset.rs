@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use arrow::array::BinaryViewBuilder;
 use arrow::buffer::Buffer;
 
-use super::error::OpenError;
+use super::error::{OpenError, unchanged};
 use super::probe;
 use super::{RowGroup, RowGroupInfo, Source, SourceError};
 use crate::archive::{Contents, first_names, scan_all};
 use crate::sample::{RowGroupId, SampleId};
+use crate::stamp::Stamp;
 
 /// Image bytes and rows of a row group, as `smog-tools shard` makes them.
 const GROUP_BYTES: u64 = 16 << 20;
@@ -28,7 +29,7 @@ const HEADER_BYTES: u64 = 64 << 10;
 
 /// WebDataset tars as one split.
 pub struct WebDatasetSource {
-    files: Vec<PathBuf>,
+    files: Vec<(PathBuf, Stamp)>,
     images: Vec<Image>,
     /// All names; an image's name ends where the next one's begins.
     names: String,
@@ -54,7 +55,7 @@ impl WebDatasetSource {
     /// If one cannot be read, is cut off or damaged, holds no images, or a label is no number.
     pub fn open(files: &[PathBuf]) -> Result<Self, OpenError> {
         let mut source = Self {
-            files: files.to_vec(),
+            files: Vec::new(),
             images: Vec::new(),
             names: String::new(),
             groups: Vec::new(),
@@ -68,6 +69,7 @@ impl WebDatasetSource {
         for (file, contents) in scan_all(&jobs)?.into_iter().enumerate() {
             let path = &files[file];
             check(path, &contents)?;
+            source.files.push((path.clone(), contents.stamp));
             if let Some((name, reason)) = contents.refused.first() {
                 let num_refused = contents.refused.len();
                 tracing::warn!(tar = %path.display(), num_refused, name, reason, "images left out");
@@ -108,7 +110,7 @@ impl WebDatasetSource {
             .filter_map(|number| {
                 let image = &self.images[number];
                 let mut bytes = vec![0; u64::from(image.bytes).min(HEADER_BYTES) as usize];
-                let file = File::open(&self.files[image.file as usize]).ok()?;
+                let file = File::open(&self.files[image.file as usize].0).ok()?;
                 file.read_exact_at(&mut bytes, image.offset).ok()?;
                 Some(bytes)
             })
@@ -118,7 +120,7 @@ impl WebDatasetSource {
 
     fn images_of(&self, group: RowGroupId) -> Result<&[Image], SourceError> {
         let info = self.groups.get(group.0 as usize).ok_or_else(|| SourceError::Damaged {
-            shard: self.files[0].clone(),
+            shard: self.files[0].0.clone(),
             row_group: group.0,
             problem: format!("there are {} row groups", self.groups.len()),
         })?;
@@ -206,11 +208,16 @@ impl Source for WebDatasetSource {
         Ok(images.iter().map(|image| i64::from(image.label)).collect())
     }
 
+    fn file(&self, group: RowGroupId) -> Option<&Path> {
+        let first = self.groups.get(group.0 as usize)?.first_sample;
+        Some(&self.files[self.images[first.0 as usize].file as usize].0)
+    }
+
     fn read(&self, group: RowGroupId) -> Result<RowGroup, SourceError> {
         let images = self.images_of(group)?;
         let info = self.groups[group.0 as usize];
         let first = info.first_sample.0 as usize;
-        let path = &self.files[images[0].file as usize];
+        let (path, stamp) = &self.files[images[0].file as usize];
         let io = |source| SourceError::Io { shard: path.clone(), source };
         let damaged = |problem: String| SourceError::Damaged {
             shard: path.clone(),
@@ -218,6 +225,7 @@ impl Source for WebDatasetSource {
             problem,
         };
         let file = File::open(path).map_err(io)?;
+        unchanged(path, *stamp, &file)?;
         let mut bytes = vec![0; info.bytes as usize];
         let (mut start, mut metas) = (0, Vec::with_capacity(images.len()));
         for image in images {

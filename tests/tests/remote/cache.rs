@@ -8,6 +8,7 @@ use smog_pipeline::sample::RowGroupId;
 use smog_pipeline::source::{ParquetSource, Source};
 use smog_tests::watch::watched;
 
+use crate::proxy::Fault;
 use crate::server::Server;
 
 fn with_cache(server: &Server, dir: &Path, max_bytes: u64) -> RemoteOptions {
@@ -96,7 +97,7 @@ fn what_is_damaged_on_disk_is_fetched_again() {
         read_all(&server.open(&options), &local);
         let kept: Vec<PathBuf> = files(dir.path())
             .into_iter()
-            .filter(|path| path.metadata().expect("a file").len() > 0)
+            .filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes()[0] != b'.'))
             .collect();
         for (number, path) in kept.iter().enumerate() {
             let mut bytes = fs::read(path).expect("it is there");
@@ -114,5 +115,35 @@ fn what_is_damaged_on_disk_is_fetched_again() {
         let source = server.open(&options);
         read_all(&source, &local);
         assert_eq!(source.remote_metrics().expect("remote").cache_hits_total, kept.len() as u64);
+    });
+}
+
+#[test]
+fn what_cannot_be_told_by_a_digest_is_kept_only_once_it_was_read() {
+    watched(|| {
+        let server = Server::start(true);
+        server.with_data(40);
+        let local = server.as_first_version();
+        // Of a changed byte inside an image nothing can be told here.
+        for wrong in [Fault::Flip, Fault::Zero] {
+            let dir = tempfile::tempdir().expect("a folder");
+            let options = with_cache(&server, dir.path(), 1 << 30);
+            server
+                .proxy
+                .rule(move |request| if request.reads_shard() { wrong } else { Fault::None });
+            let source = server.open(&options);
+            let failed = (0..local.row_groups().len() as u32)
+                .filter(|&group| source.read(RowGroupId(group)).is_err())
+                .count();
+            println!("{wrong:?}: {failed} row groups were found to be wrong");
+            if wrong == Fault::Zero {
+                assert_eq!(failed, local.row_groups().len());
+            }
+            server.proxy.rule(|_| Fault::None);
+            let source = server.open(&options);
+            for group in 0..local.row_groups().len() as u32 {
+                source.read(RowGroupId(group)).expect("nothing wrong was kept that can be told");
+            }
+        }
     });
 }

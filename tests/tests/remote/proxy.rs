@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+/// Bytes that are changed to zeros.
+const ZEROS: usize = 64;
+
 /// What happens to the answer of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -17,6 +20,8 @@ pub(crate) enum Fault {
     Cut,
     /// A byte in the middle of the body is changed.
     Flip,
+    /// The first bytes of the body are zeros.
+    Zero,
     /// The connection ends before the server is asked.
     Drop,
     /// Nothing comes for as long as the proxy lives.
@@ -176,6 +181,7 @@ impl Shared {
         match fault {
             Fault::Cut => answer.truncate(middle),
             Fault::Flip if body_at < answer.len() => answer[middle] ^= 0x40,
+            Fault::Zero => answer[body_at..].iter_mut().take(ZEROS).for_each(|byte| *byte = 0),
             _ => {}
         }
         client.write_all(&answer)

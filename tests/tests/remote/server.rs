@@ -11,6 +11,7 @@ use jpeg_encoder::{ColorType, Encoder};
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 use s3s_fs::FileSystem;
+use smog_pipeline::manifest::Manifest;
 use smog_pipeline::remote::{RemoteOptions, RemoteUrl};
 use smog_pipeline::shard::{ShardOptions, shard};
 use smog_pipeline::source::ParquetSource;
@@ -68,6 +69,21 @@ impl Server {
         write_images(&src, images);
         shard(&src, &self.bucket().join("data"), &shard_options(), &()).expect("shards");
         ParquetSource::open(&self.bucket().join("data/train")).expect("it opens")
+    }
+
+    /// Makes a data set of layout version 1, which has no digests of row groups, of what [`Server::with_data`] put
+    /// there, and opens it as a local one.
+    pub(crate) fn as_first_version(&self) -> ParquetSource {
+        let split = self.bucket().join("data/train");
+        let mut manifest = Manifest::read(&split).expect("a manifest");
+        manifest.version = 1;
+        for shard in &mut manifest.shards {
+            shard.footer = None;
+            shard.row_groups.iter_mut().for_each(|group| group.span = None);
+        }
+        manifest.digest = manifest.content_digest();
+        manifest.write(&split).expect("it is written");
+        ParquetSource::open(&split).expect("it opens")
     }
 
     /// Opens what [`Server::with_data`] put there.

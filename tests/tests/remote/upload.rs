@@ -240,3 +240,83 @@ fn web_servers_and_parts_are_refused_before_anything_is_written() {
         assert!(upload.server.proxy.take_log().is_empty());
     });
 }
+
+#[test]
+fn a_stage_leaves_alone_what_else_lies_in_its_folder() {
+    watched(|| {
+        let upload = Upload::new(0);
+        // As with `--stage .` in the folder of images: splits of the same names, and a data set of another source.
+        let images = upload.dir.path().join("images");
+        write_images(&images.join("train"), 20);
+        write_images(&upload.dir.path().join("others"), 5);
+        let others = ShardOptions { splits: vec!["birds".to_owned()], ..shard_options() };
+        shard(&upload.dir.path().join("others"), &images, &others, &()).expect("shards");
+        let before = (names(&images), names(&images.join("train/cat")));
+        let options = ShardOptions {
+            stage: Some(images.clone()),
+            splits: vec!["train".to_owned()],
+            ..upload.options()
+        };
+        for _ in 0..2 {
+            upload.run(&options).expect("it is uploaded");
+            let mut now = names(&images);
+            now.retain(|name| !name.starts_with(".smog-stage-"));
+            assert_eq!((now, names(&images.join("train/cat"))), before);
+        }
+        assert_eq!(Manifest::read(&upload.objects()).expect("a manifest").num_samples, 20);
+        let card = fs::read_to_string(upload.server.bucket().join("up/README.md")).expect("a card");
+        assert!(card.contains("train/*.parquet") && !card.contains("birds"), "{card}");
+    });
+}
+
+/// As S3 answers those who may not list: what is not there is forbidden.
+fn without_listing(upload: &Upload) {
+    let bucket = upload.server.bucket();
+    upload.server.proxy.rule(move |request| {
+        let path = request.target.split('?').next().unwrap_or_default();
+        let is_there = bucket.parent().is_some_and(|root| root.join(&path[1..]).exists());
+        let reads = matches!(request.method.as_str(), "GET" | "HEAD");
+        if reads && !is_there { Fault::Status(403) } else { Fault::None }
+    });
+}
+
+#[test]
+fn the_right_to_list_is_not_needed() {
+    watched(|| {
+        let upload = Upload::new(60);
+        without_listing(&upload);
+        upload.run(&upload.options()).expect("it is uploaded");
+        assert_eq!(
+            Manifest::read(&upload.objects()).expect("a manifest").digest,
+            upload.local(&upload.options()).manifest().digest
+        );
+        let left: Vec<_> =
+            names(&upload.objects()).into_iter().filter(|n| n.starts_with("unfinished")).collect();
+        assert_eq!(left, [""; 0]);
+        upload.server.proxy.take_log();
+        assert!(upload.run(&upload.options()).expect("it is there").splits[0].already_done);
+        assert_eq!(uploads(&upload.server.proxy.take_log()), 0);
+    });
+}
+
+#[test]
+fn without_the_right_to_read_nothing_is_taken_for_missing_and_written_over() {
+    watched(|| {
+        let upload = Upload::new(60);
+        upload.run(&upload.options()).expect("it is uploaded");
+        let before = names(&upload.objects());
+        upload.server.proxy.rule(|request| {
+            let reads = matches!(request.method.as_str(), "GET" | "HEAD");
+            if reads { Fault::Status(403) } else { Fault::None }
+        });
+        let other = ShardOptions { shuffle_seed: Some(7), ..upload.options() };
+        let message = upload.run(&other).expect_err("it cannot be known").to_string();
+        assert!(message.contains("up/train/manifest.json is denied"), "{message}");
+        assert!(message.contains("s3:GetObject"), "{message}");
+        assert_eq!(names(&upload.objects()), before);
+        // Neither is what may not be written.
+        upload.server.proxy.rule(|_| Fault::Status(403));
+        let message = upload.run(&other).expect_err("nothing is allowed").to_string();
+        assert!(message.contains("denied") && message.contains("s3:PutObject"), "{message}");
+    });
+}

@@ -60,7 +60,7 @@ const CASES: &[Case] = &[
         name: "short row group",
         open: || with_source(|source| source.short = true),
         stage: "smog-read",
-        cause: "6 rows, 7 were expected",
+        cause: "has 6 images, expected were 7",
     },
     Case {
         name: "dispatcher panic",

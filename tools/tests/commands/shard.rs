@@ -1,6 +1,7 @@
 //! `smog-tools shard` as a person runs it: layouts, reports, exit codes, kills and repetitions.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -307,4 +308,31 @@ fn a_pipe_with_the_name_of_an_image_does_not_hang_the_run() {
     let run = tools_in_time(&["shard", &folder.path("src")], Duration::from_secs(60));
     assert_eq!(run.code, 3, "{run:?}");
     assert!(run.stdout.contains("1 unreadable"), "{run:?}");
+}
+
+#[test]
+fn a_disk_that_fails_in_the_middle_ends_the_run_and_leaves_no_data_set() {
+    // Reading the memory of a process at address 0 is an I/O error, as on a disk or mount that fails.
+    let failing = "/proc/self/mem";
+    if fs::read(failing).err().and_then(|error| error.raw_os_error()) != Some(5) {
+        eprintln!("SKIPPED: {failing} does not fail as expected");
+        return;
+    }
+    let folder = Folder::new();
+    folder.classes("src", &["a", "b"], 30);
+    symlink(failing, folder.path("src/b/zzz.jpg")).unwrap();
+    let (src, out) = (folder.path("src"), folder.path("out"));
+    let sizes = ["--shard-size", "30kB", "--row-group-size", "10kB", "--no-shuffle"];
+    let run = tools(&[&["shard", &src, "--out", &out], &sizes[..]].concat());
+    assert_eq!(run.code, 1, "{run:?}");
+    for text in ["b/zzz.jpg", "os error 5", "the same command goes on"] {
+        assert!(run.stderr.contains(text), "{text}: {run:?}");
+    }
+    assert!(!fs::exists(format!("{out}/train")).unwrap(), "nothing that passes for a data set");
+    assert!(fs::exists(format!("{out}/.train.partial/.shard-00000.json")).unwrap(), "kept");
+    // Without it the run is as any other.
+    fs::remove_file(folder.path("src/b/zzz.jpg")).unwrap();
+    let run = tools(&[&["shard", &src, "--out", &out], &sizes[..]].concat());
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(manifest(&format!("{out}/train"))["num_samples"], 60);
 }

@@ -249,3 +249,43 @@ fn an_empty_folder_is_no_data() {
     DataSet::sharded::<DataError>(&empty, None, &notes, &|_| Ok(())).unwrap_err();
     assert!(!notes.0.into_inner().unwrap().iter().any(|note| note.contains("holds")));
 }
+
+/// Files that are no images.
+fn add_broken(photos: &Photos, count: u32) {
+    for number in 0..count {
+        std::fs::write(photos.dir().join(format!("a/broken-{number}.jpg")), "no image").unwrap();
+    }
+}
+
+#[test]
+fn what_was_refused_of_a_folder_is_said_and_too_much_of_it_ends_the_run() {
+    let images: Vec<String> = (0..20).map(|number| format!("a/{number}.png")).collect();
+    let images: Vec<&str> = images.iter().map(String::as_str).collect();
+    let photos = Photos::new(&images);
+    let (_, notes) = photos.find().unwrap();
+    assert!(!notes.contains("refused"), "{notes}");
+    add_broken(&photos, 5);
+    for _ in 0..2 {
+        // Some broken files are no sign of more.
+        let (_, notes) = photos.find().unwrap();
+        assert!(notes.contains("5 of 25 files of split `train` were refused"), "{notes}");
+        assert!(notes.contains("refused.jsonl says why"), "{notes}");
+    }
+    add_broken(&photos, 6);
+    for _ in 0..2 {
+        // As well where the shards are there from before.
+        let error = photos.find().unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("6 of 26 files of split `train` in"), "{message}");
+        assert!(message.contains("1 % (or 5 files)"), "{message}");
+        let accept = format!("smog-tools shard {} --allow-refused 6", photos.dir().display());
+        assert!(message.contains(&accept), "{message}");
+        assert!(crate::error::TrainError::from(error).is_usage());
+    }
+    // Who makes the shards by hand has seen it.
+    let beside = default_out(&photos.dir()).unwrap();
+    shard(&photos.dir(), &beside, &ShardOptions::default(), &()).unwrap();
+    let (found, notes) = photos.find().unwrap();
+    assert_eq!(found, beside);
+    assert!(notes.contains("6 of 26 files of split `train` were refused"), "{notes}");
+}

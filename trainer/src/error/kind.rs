@@ -40,6 +40,7 @@ impl TrainError {
                     DataError::NotGiven
                         | DataError::Synthetic { .. }
                         | DataError::Stale { .. }
+                        | DataError::Refused { .. }
                         | DataError::CacheGone { .. }
                         | DataError::NoSplit { .. }
                         | DataError::Open(OpenError::Missing { .. } | OpenError::Pattern { .. })

@@ -132,7 +132,7 @@ pub struct DataSection {
     pub path: Option<PathBuf>,
     /// Split to train on.
     pub split: String,
-    /// Folder that keeps row groups of data behind a URL; none fetches them anew each epoch.
+    /// Folder that keeps row groups of data behind a URL, in `smog-row-groups`; none fetches them anew each epoch.
     pub cache_dir: Option<PathBuf>,
     /// Most that it may hold, in MiB.
     pub cache_mib: u64,

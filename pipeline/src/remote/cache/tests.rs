@@ -3,6 +3,9 @@ use super::*;
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
+/// Length of the file that is locked.
+const SUM_BYTES: u64 = 8;
+
 fn options(dir: &Path, max_bytes: u64) -> CacheOptions {
     CacheOptions { dir: dir.to_path_buf(), max_bytes }
 }
@@ -19,6 +22,10 @@ fn on_disk(dir: &Path) -> u64 {
         bytes += if path.is_dir() { on_disk(&path) } else { path.metadata().unwrap().len() };
     }
     bytes
+}
+
+fn set_modified(path: &Path, time: SystemTime) {
+    File::options().append(true).open(path).unwrap().set_modified(time).unwrap();
 }
 
 fn row_group(number: u32) -> CachePart {
@@ -76,47 +83,122 @@ fn a_damaged_file_is_removed_and_can_be_put_again() {
 fn a_process_that_was_killed_leaves_nothing_that_counts_or_passes_for_a_row_group() {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::open(&options(dir.path(), 2_500), A).unwrap();
-    fs::write(cache.dir.join("000001-000001.77-0.tmp"), content(1)).unwrap();
+    let left = cache.dir.join("000001-000001.77-0.tmp");
+    fs::write(&left, content(1)).unwrap();
+    set_modified(&left, SystemTime::now() - 2 * TEMPORARY_FOR);
     assert!(cache.get(1, row_group(1), None).is_none());
     cache.put(1, row_group(1), &content(1));
     cache.put(1, row_group(2), &content(2));
     assert!(cache.get(1, row_group(2), None).is_some(), "the temporary file gave way");
-    assert_eq!(on_disk(dir.path()), 2 * (960 + HEAD_BYTES));
+    assert_eq!(on_disk(dir.path()), 2 * (960 + HEAD_BYTES) + SUM_BYTES);
 }
 
 #[test]
 fn processes_share_the_bound_and_only_unused_data_sets_give_way() {
     let dir = tempfile::tempdir().unwrap();
-    let (first, second) = (
+    let (first, mut second) = (
         Cache::open(&options(dir.path(), 5_500), A).unwrap(),
         Cache::open(&options(dir.path(), 5_500), B).unwrap(),
     );
     std::thread::scope(|scope| {
-        for cache in [&first, &second, &first, &second] {
+        for (cache, start) in [(&first, 0), (&second, 0), (&first, 10), (&second, 10)] {
             scope.spawn(move || {
-                (0..10).for_each(|number| cache.put(number, row_group(number), &content(number)));
+                (start..start + 10)
+                    .for_each(|number| cache.put(number, row_group(number), &content(number)));
             });
         }
     });
     assert!(on_disk(dir.path()) <= 5_500);
     let kept = |cache: &Cache| {
-        (0..10).filter(|&number| cache.get(number, row_group(number), None).is_some()).count()
+        (0..20).filter(|&number| cache.get(number, row_group(number), None).is_some()).count()
     };
+    second.rest = Duration::ZERO;
     let of_first = kept(&first);
     assert_eq!(of_first + kept(&second), 5);
-    second.put(11, row_group(11), &content(11));
+    second.put(21, row_group(21), &content(21));
     assert_eq!(kept(&first), of_first, "in use");
 
-    let long_ago = FileTimes::new().set_modified(SystemTime::now() - 2 * UNUSED_AFTER);
-    File::options()
-        .append(true)
-        .open(first.dir.join(USED_FILE))
-        .unwrap()
-        .set_times(long_ago)
-        .unwrap();
+    set_modified(&first.dir.join(USED_FILE), SystemTime::now() - 2 * UNUSED_AFTER);
     for number in 0..10 {
         second.put(number, row_group(number), &content(number));
     }
     assert_eq!((kept(&first), kept(&second)), (0, 5));
     assert!(on_disk(dir.path()) <= 5_500);
+}
+
+#[test]
+fn what_is_not_of_the_cache_is_neither_counted_nor_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let foreign = [
+        "photos/deep/1.jpg".to_owned(),
+        format!("{B}/a file"),
+        format!("{ROOT}/notes/a file"),
+        // Named as a data set is, but never used as one.
+        format!("{ROOT}/{}/a file", &B[..NAME_LETTERS]),
+    ];
+    for file in &foreign {
+        let path = dir.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, [0; 9_000]).unwrap();
+    }
+    let cache = Cache::open(&options(dir.path(), 5_500), A).unwrap();
+    for number in 0..10 {
+        cache.put(number, row_group(number), &content(number));
+    }
+    let kept = (0..10).filter(|&number| cache.get(number, row_group(number), None).is_some());
+    assert_eq!(kept.count(), 5, "nothing else is counted");
+    for file in foreign {
+        assert_eq!(fs::metadata(dir.path().join(&file)).unwrap().len(), 9_000, "{file}");
+    }
+}
+
+#[test]
+fn a_lock_that_is_never_let_go_costs_some_seconds_once_and_no_row_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cache = Cache::open(&options(dir.path(), 1 << 20), A).unwrap();
+    cache.put(0, row_group(0), &content(0));
+    // As a process does that was stopped.
+    let lock = File::open(cache.root.join(LOCK_FILE)).unwrap();
+    lock.lock().unwrap();
+    let started = Instant::now();
+    for number in 1..20 {
+        cache.put(number, row_group(number), &content(number));
+    }
+    assert!(started.elapsed() < 3 * LOCK_WAIT, "{:?}", started.elapsed());
+    assert!(cache.get(0, row_group(0), None).is_some(), "what is there is read");
+    assert!(cache.get(1, row_group(1), None).is_none());
+    drop(lock);
+    cache.rest = Duration::ZERO;
+    cache.put(1, row_group(1), &content(1));
+    assert!(cache.get(1, row_group(1), None).is_some());
+}
+
+#[test]
+fn the_cache_is_counted_once_and_again_when_it_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cache = Cache::open(&options(dir.path(), 5_500), A).unwrap();
+    cache.put(0, row_group(0), &content(0));
+    // Not to be seen but by counting.
+    let added = cache.dir.join("000009-000009");
+    fs::write(&added, [0; 9_000]).unwrap();
+    cache.put(1, row_group(1), &content(1));
+    assert!(cache.get(1, row_group(1), None).is_some(), "not counted again");
+    cache.put(2, CachePart::Footer, &[0; 4_000]);
+    assert!(cache.get(2, CachePart::Footer, None).is_none(), "counted, and found to be full");
+    fs::remove_file(&added).unwrap();
+    cache.put(3, row_group(3), &content(3));
+    assert!(cache.get(3, row_group(3), None).is_none(), "not tried again at once");
+    cache.rest = Duration::ZERO;
+    cache.put(3, row_group(3), &content(3));
+    assert!(cache.get(3, row_group(3), None).is_some(), "the sum was counted again");
+}
+
+#[test]
+fn a_folder_that_was_removed_under_the_cache_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(&options(dir.path(), 1 << 20), A).unwrap();
+    cache.put(0, row_group(0), &content(0));
+    fs::remove_dir_all(&cache.dir).unwrap();
+    cache.put(1, row_group(1), &content(1));
+    assert!(cache.get(1, row_group(1), None).is_some());
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -10,9 +11,12 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::labels::Labels;
-use super::place::Place;
+use super::place::{Place, is_of_one_file};
 use super::splits::{SplitFolders, check_level};
 use super::{Listing, ShardError, SplitListing, is_image};
+
+/// `ELOOP` of Linux: the library's name for it is not stable yet.
+const LINKS_IN_A_CIRCLE: i32 = 40;
 
 impl Listing {
     /// Lists the images of a folder. `name` names the split of a source that has no split folders; `labels`
@@ -124,7 +128,8 @@ impl SplitListing {
         Ok(listing)
     }
 
-    /// A folder that cannot be read ends the run, a link that leads nowhere only costs the file.
+    /// A folder that cannot be read ends the run, a link that leads nowhere only costs the file. Where it leads to a disk
+    /// or mount that fails, it does not lead nowhere.
     fn walk_error(&mut self, root: &Path, error: walkdir::Error) -> Result<(), ShardError> {
         let path = error.path().unwrap_or(root).to_path_buf();
         if error.loop_ancestor().is_some() {
@@ -133,7 +138,11 @@ impl SplitListing {
                 problem: "this link leads back to a folder that it lies in; remove it".to_owned(),
             });
         }
-        let dangling = fs::symlink_metadata(&path).is_ok_and(|link| link.is_symlink());
+        let leads_nowhere = |error: &io::Error| {
+            is_of_one_file(error) || error.raw_os_error() == Some(LINKS_IN_A_CIRCLE)
+        };
+        let dangling = fs::symlink_metadata(&path).is_ok_and(|link| link.is_symlink())
+            && error.io_error().is_none_or(leads_nowhere);
         if dangling {
             if is_image(&path) {
                 let relative = path.strip_prefix(root).unwrap_or(&path);

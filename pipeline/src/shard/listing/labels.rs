@@ -9,6 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::shard::error::ShardError;
+use crate::shard::is_image_name;
+
+/// Between the words of a line.
+const SEPARATORS: [char; 3] = [' ', '\t', ','];
 
 /// Labels by name or by order.
 #[derive(Debug)]
@@ -22,7 +26,7 @@ pub(super) struct Labels {
 
 #[derive(Debug)]
 enum By {
-    /// By file name without folder and ending.
+    /// By file name without folder and image ending.
     Name(HashMap<String, u32>),
     Order(Vec<u32>),
 }
@@ -38,12 +42,26 @@ impl Labels {
     fn parse(file: &Path, text: &str, names: Option<&[String]>) -> Result<Self, ShardError> {
         let wrong = |problem: String| ShardError::Source { path: file.to_path_buf(), problem };
         let mut lines: Vec<(usize, Option<&str>, &str)> = Vec::new();
+        let mut rests: HashMap<&str, (usize, Vec<&str>)> = HashMap::new();
         for (number, line) in text.lines().enumerate() {
-            let mut words = line.split([' ', '\t', ',']).filter(|word| !word.is_empty());
-            match (words.next(), words.next()) {
-                (None, _) => {}
-                (Some(label), None) => lines.push((number + 1, None, label)),
-                (Some(name), Some(label)) => lines.push((number + 1, Some(name), label)),
+            let number = number + 1;
+            let Some((first, rest)) = word(line) else { continue };
+            let Some((label, rest)) = word(rest) else {
+                lines.push((number, None, first));
+                continue;
+            };
+            lines.push((number, Some(first), label));
+            // Behind a class may stand the places of things in the image, or further columns.
+            let rest = rest.split([',', '\t']).next().unwrap_or_default().split(' ');
+            let rest: Vec<&str> = rest
+                .filter(|word| !word.is_empty() && *word != label && word.parse::<f64>().is_err())
+                .collect();
+            let (other, known) = rests.entry(label).or_insert_with(|| (number, rest.clone()));
+            if *known != rest {
+                return Err(wrong(format!(
+                    "lines {other} and {number} both say `{label}` and go on otherwise; one word names a class, so write \
+                     it with `_` for spaces, and put a tab or comma before what is not part of it"
+                )));
             }
         }
         let Some(&(_, first, _)) = lines.first() else {
@@ -80,12 +98,33 @@ impl Labels {
             classes.iter().zip(0..).map(|(class, label)| (class.as_str(), label)).collect();
         let labels = words.iter().map(|word| by_name[word.as_str()]);
         let by = if first.is_some() {
-            let named = lines.iter().filter_map(|(_, name, _)| *name).map(stem).zip(labels);
-            By::Name(named.map(|(name, label)| (name.to_owned(), label)).collect())
+            let named = lines.iter().filter_map(|&(line, name, _)| Some((line, name?))).zip(labels);
+            let mut by_name: HashMap<&str, (usize, u32)> = HashMap::new();
+            for ((line, name), label) in named {
+                let (other, known) = *by_name.entry(stem(name)).or_insert((line, label));
+                if known != label {
+                    return Err(wrong(format!(
+                        "lines {other} and {line} give `{}` two labels, `{}` and `{}`; folders and endings of images \
+                         do not tell names apart",
+                        stem(name),
+                        classes[known as usize],
+                        classes[label as usize]
+                    )));
+                }
+            }
+            By::Name(
+                by_name.iter().map(|(name, (_, label))| ((*name).to_owned(), *label)).collect(),
+            )
         } else {
             By::Order(labels.collect())
         };
-        let digest = blake3::hash(format!("{words:?} {text}").as_bytes()).to_hex().to_string();
+        let mut content = format!("{words:?} {text}");
+        if let By::Name(by_name) = &by
+            && were_mixed_up(by_name)
+        {
+            content += " by whole names";
+        }
+        let digest = blake3::hash(content.as_bytes()).to_hex().to_string();
         Ok(Self { file: file.to_path_buf(), classes, by, digest, used: Cell::new(false) })
     }
 
@@ -143,16 +182,33 @@ impl Labels {
     }
 }
 
-/// The class names of a file: the first word of each line.
+/// The class names of a file: the first word of each line, as it is an id in the lists of ImageNet.
 pub(super) fn class_names(file: &Path) -> Result<Vec<String>, ShardError> {
     let text = fs::read_to_string(file).map_err(ShardError::io("read", file))?;
-    let names: Vec<String> =
-        text.lines().filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect();
-    if names.is_empty() {
-        let problem = "it holds no class names".to_owned();
-        return Err(ShardError::Source { path: file.to_path_buf(), problem });
+    parse_names(&text).map_err(|problem| ShardError::Source { path: file.to_path_buf(), problem })
+}
+
+fn parse_names(text: &str) -> Result<Vec<String>, String> {
+    let (mut names, mut lines) = (Vec::new(), HashMap::new());
+    for (number, line) in text.lines().enumerate() {
+        let Some(name) = line.split_whitespace().next() else { continue };
+        if let Some(other) = lines.insert(name, number + 1) {
+            return Err(format!(
+                "lines {other} and {} both name class `{name}`, as the first word of a line counts; write each name as \
+                 one word that no other line begins with, such as great_white_shark",
+                number + 1
+            ));
+        }
+        names.push(name.to_owned());
     }
-    Ok(names)
+    if names.is_empty() { Err("it holds no class names".to_owned()) } else { Ok(names) }
+}
+
+/// The first word of a text, and what comes behind it.
+fn word(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim_start_matches(SEPARATORS);
+    let end = text.find(SEPARATORS).unwrap_or(text.len());
+    (!text.is_empty()).then(|| text.split_at(end))
 }
 
 /// Each class once: numbers by value, names by letters.
@@ -162,10 +218,23 @@ fn sorted(words: &[String]) -> Vec<String> {
     classes.into_iter().map(|(_, word)| word.clone()).collect()
 }
 
-/// A name without folder and ending.
+/// A name without folder and without the ending of an image, if it has one: `img.001` of `val/img.001.jpg`.
 fn stem(name: &str) -> &str {
     let base = name.rsplit_once('/').map_or(name, |(_, base)| base);
-    base.split_once('.').map_or(base, |(stem, _)| stem)
+    match base.rsplit_once('.') {
+        Some((stem, _)) if !stem.is_empty() && is_image_name(base) => stem,
+        _ => base,
+    }
+}
+
+/// Whether these names were one to earlier versions, which went by what stands before the first dot: a data set that
+/// they made has wrong labels, and must not pass for the same.
+fn were_mixed_up(labels: &HashMap<String, u32>) -> bool {
+    let mut before = HashMap::new();
+    labels.iter().any(|(name, label)| {
+        let first = name.split_once('.').map_or(name.as_str(), |(first, _)| first);
+        before.insert(first, label).is_some_and(|other| other != label)
+    })
 }
 
 #[cfg(test)]
@@ -206,6 +275,48 @@ mod tests {
         let found = labels.of(["val/x_2.JPEG", "x_1.JPEG", "x_3.JPEG"].into_iter()).unwrap();
         assert_eq!(found, [Some(1), Some(2), None]);
         assert!(labels.of(["y"].into_iter()).is_err());
+    }
+
+    #[test]
+    fn names_with_several_dots_are_told_apart_and_two_labels_of_one_name_are_refused() {
+        let labels = parse("img.001.jpg n01\nimg.002.JPEG n02\nimg.003 n03\n", None).unwrap();
+        let names = ["img.001.jpg", "img.002.jpg", "img.003.webp", "img.004.jpg"];
+        assert_eq!(labels.of(names.into_iter()).unwrap(), [Some(0), Some(1), Some(2), None]);
+        let message =
+            parse("a/x.jpg n1\nb/y.jpg n1\n\nb/x.png n2\n", None).unwrap_err().to_string();
+        assert!(message.contains("lines 1 and 4 give `x` two labels, `n1` and `n2`"), "{message}");
+        assert!(parse("a/x.jpg n1\nb/x.png n1\n", None).is_ok(), "the same label twice");
+        assert_eq!(stem("a/.jpg"), ".jpg");
+    }
+
+    #[test]
+    fn the_digest_stays_except_where_earlier_versions_mixed_up_names() {
+        let digest = |text: &str, words: &str| {
+            let expected = blake3::hash(format!("{words} {text}").as_bytes()).to_hex().to_string();
+            parse(text, None).unwrap().digest() == expected
+        };
+        assert!(digest("x.jpg n1\ny.jpg n2\n", r#"["n1", "n2"]"#));
+        assert!(digest("img.1.jpg n1\nimg.2.jpg n1\n", r#"["n1", "n1"]"#), "one label: no harm");
+        assert!(!digest("img.1.jpg n1\nimg.2.jpg n2\n", r#"["n1", "n2"]"#));
+    }
+
+    #[test]
+    fn classes_of_several_words_are_refused_where_they_would_become_one() {
+        let message = parse("x.jpg great white shark\ny.jpg great grey owl\n", None);
+        let message = message.unwrap_err().to_string();
+        assert!(message.contains("lines 1 and 2 both say `great`"), "{message}");
+        // Boxes, descriptions and further columns are no trouble.
+        for text in [
+            "x.jpg,n1 1 2 3 4 n1 5 6 7 8\ny.jpg,n1 9 9 9 9\n",
+            "x.jpg n1 tench\ny.jpg n1 tench\n",
+            "x.jpg,n1,by me\ny.jpg,n1,by you\n",
+            "x.jpg\tn1\ttrain\ny.jpg\tn1\ttest\n",
+        ] {
+            assert_eq!(parse(text, None).unwrap().classes(), ["n1"], "{text}");
+        }
+        assert_eq!(parse_names("n01 tench\n\nn02 tench\n").unwrap(), ["n01", "n02"]);
+        let message = parse_names("tiger\ngreat white shark\n\ngreat grey owl\n").unwrap_err();
+        assert!(message.contains("lines 2 and 4 both name class `great`"), "{message}");
     }
 
     #[test]

@@ -3,15 +3,17 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::order::{OrderSettings, order};
 use crate::sample::RowGroupId;
-use crate::shard::check::Refusal;
-use crate::source::{RowGroup, RowGroupInfo, Source as _, SourceError, TableSource};
+use crate::shard::check::{Refusal, Rejection};
+use crate::shard::error::ShardError;
+use crate::source::{RowGroup, RowGroupInfo, Source as _, SourceError, TableSource, unchanged};
+use crate::stamp::Stamp;
 
 /// Memory for the row groups among which rows of a Parquet file are shuffled.
 const SHUFFLE_BYTES: u64 = 96 << 20;
@@ -49,40 +51,73 @@ fn unreadable(error: impl fmt::Display) -> Refusal {
     Refusal { kind: "unreadable", reason: error.to_string() }
 }
 
+/// Whether an error says something of the one file that was asked for. All others (I/O errors, stale handles, no
+/// memory, too many open files, ...) say that the disk, the mount or this machine fails, so that the next file would
+/// do no better.
+pub(super) fn is_of_one_file(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::NotFound
+            | Kind::PermissionDenied
+            | Kind::IsADirectory
+            | Kind::NotADirectory
+            | Kind::InvalidFilename
+            // It became shorter while it was read.
+            | Kind::UnexpectedEof
+    )
+}
+
+/// What becomes of a file that cannot be read: it is left out, or the run ends.
+fn rejected(path: &Path, error: io::Error) -> Rejection {
+    // Where its folder is gone, too, somebody took away more than a file: a disk or a mount.
+    let is_alone = error.kind() != io::ErrorKind::NotFound
+        || path.parent().is_none_or(|folder| folder.as_os_str().is_empty() || folder.is_dir());
+    if is_of_one_file(&error) && is_alone {
+        return unreadable(error).into();
+    }
+    ShardError::Unreadable { path: path.to_path_buf(), source: error }.into()
+}
+
 /// Reads a whole file of at most `limit` bytes; it may have grown since it was listed.
-pub(super) fn file(path: &Path, limit: u64) -> Result<Vec<u8>, Refusal> {
-    let mut file = File::open(path).map_err(unreadable)?;
-    let length = file.metadata().map_err(unreadable)?.len();
+pub(super) fn file(path: &Path, limit: u64) -> Result<Vec<u8>, Rejection> {
+    let failed = |error| rejected(path, error);
+    let mut file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
     if length > limit {
-        return Err(too_large(length, limit));
+        return Err(too_large(length, limit).into());
     }
     // The length is known, so this is one read; the second is there to find the end.
     let mut bytes = vec![0; length as usize];
-    file.read_exact(&mut bytes).map_err(unreadable)?;
-    file.take(limit + 1 - length).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.read_exact(&mut bytes).map_err(failed)?;
+    file.take(limit + 1 - length).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > limit {
-        return Err(too_large(bytes.len() as u64, limit));
+        return Err(too_large(bytes.len() as u64, limit).into());
     }
     Ok(bytes)
 }
 
 /// Members of tars.
 pub(super) struct TarPlaces {
-    pub(super) tars: Vec<PathBuf>,
+    pub(super) tars: Vec<(PathBuf, Stamp)>,
     /// Tar and position in it, by file of the listing.
     pub(super) places: Vec<(u32, u64)>,
 }
 
 impl TarPlaces {
-    pub(super) fn member(&self, file: usize, bytes: u64, limit: u64) -> Result<Vec<u8>, Refusal> {
+    /// A tar that cannot be read holds many images, so it ends the run.
+    pub(super) fn member(&self, file: usize, bytes: u64, limit: u64) -> Result<Vec<u8>, Rejection> {
         if bytes > limit {
-            return Err(too_large(bytes, limit));
+            return Err(too_large(bytes, limit).into());
         }
         let (tar, offset) = self.places[file];
+        let (path, stamp) = &self.tars[tar as usize];
+        let failed = |source| ShardError::Unreadable { path: path.clone(), source };
         // Opened for each read: there may be more tars than a process may have files.
-        let tar = File::open(&self.tars[tar as usize]).map_err(unreadable)?;
+        let tar = File::open(path).map_err(failed)?;
+        unchanged(path, *stamp, &tar).map_err(ShardError::ReadSource)?;
         let mut content = vec![0; bytes as usize];
-        tar.read_exact_at(&mut content, offset).map_err(unreadable)?;
+        tar.read_exact_at(&mut content, offset).map_err(failed)?;
         Ok(content)
     }
 }
@@ -118,19 +153,14 @@ impl TableRows {
         (RowGroupId(group as u32), row - groups[group].first_sample.0)
     }
 
-    pub(super) fn image(&self, file: usize, limit: u64) -> Result<Vec<u8>, Refusal> {
+    /// A row group that cannot be read holds many images, so it ends the run.
+    pub(super) fn image(&self, file: usize, limit: u64) -> Result<Vec<u8>, Rejection> {
         let (group, row) = self.locate(self.rows[file]);
-        let group = self.group(group).map_err(|error| {
-            // The cause says more than the place, which stands in the first part.
-            unreadable(match std::error::Error::source(&error) {
-                Some(cause) => format!("{error}: {cause}"),
-                None => error.to_string(),
-            })
-        })?;
+        let group = self.group(group).map_err(ShardError::ReadSource)?;
         let bytes = group.encoded(row);
         match bytes.len() as u64 {
-            0 => Err(unreadable("the row has no image bytes")),
-            length if length > limit => Err(too_large(length, limit)),
+            0 => Err(unreadable("the row has no image bytes").into()),
+            length if length > limit => Err(too_large(length, limit).into()),
             _ => Ok(bytes.to_vec()),
         }
     }

@@ -63,14 +63,16 @@ struct Scanned<'a> {
 impl Scanned<'_> {
     /// An empty listing, and the digest of what every tar is.
     fn listing(&self, split: &str, prefix: &str) -> (SplitListing, blake3::Hasher) {
-        let places = TarPlaces { tars: self.tars.to_vec(), places: Vec::new() };
+        let stamps = self.contents.iter().map(|contents| contents.stamp);
+        let tars = self.tars.iter().cloned().zip(stamps).collect();
+        let places = TarPlaces { tars, places: Vec::new() };
         let mut listing = SplitListing::new(split, prefix.to_owned(), Place::Tars(places));
         let mut digest = blake3::Hasher::new();
         for (tar, contents) in self.tars.iter().zip(&self.contents) {
             digest.update(tar.file_name().unwrap_or_default().as_encoded_bytes());
-            digest.update(&contents.bytes.to_le_bytes());
-            digest.update(&contents.changed.0.to_le_bytes());
-            digest.update(&contents.changed.1.to_le_bytes());
+            digest.update(&contents.stamp.bytes.to_le_bytes());
+            digest.update(&contents.stamp.changed.0.to_le_bytes());
+            digest.update(&contents.stamp.changed.1.to_le_bytes());
             digest.update(contents.digest.finalize().as_bytes());
             listing.num_other_files += contents.num_others;
         }

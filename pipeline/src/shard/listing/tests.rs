@@ -196,3 +196,96 @@ fn classes_that_hold_folders_only_are_taken_with_a_note() {
     let dir = tree(&["cat/1.jpg", "dog/deep/2.jpg"]);
     assert_eq!(scan(dir.path()).unwrap().notes, [""; 0]);
 }
+
+/// What becomes of a file: `None` where it is read, else whether it is only left out, and the reason.
+fn rejection(split: &SplitListing, file: usize) -> Option<(bool, String)> {
+    match split.read(file, 1 << 20) {
+        Ok(_) => None,
+        Err(Rejection::Refused(refusal)) => Some((true, refusal.reason)),
+        Err(Rejection::Failed(error)) => Some((false, error.to_string())),
+    }
+}
+
+#[test]
+fn a_file_that_is_gone_is_left_out_and_a_folder_that_is_gone_ends_the_run() {
+    let dir = tree(&["a/1.jpg", "a/2.jpg", "a/3.jpg", "b/4.jpg"]);
+    let split = scan(dir.path()).unwrap().splits.remove(0);
+    fs::remove_file(dir.path().join("a/1.jpg")).unwrap();
+    let (is_refused, reason) = rejection(&split, 0).unwrap();
+    assert!(is_refused && reason.contains("No such file"), "{reason}");
+    fs::remove_file(dir.path().join("a/2.jpg")).unwrap();
+    create_dir_all(dir.path().join("a/2.jpg")).unwrap();
+    let (is_refused, reason) = rejection(&split, 1).unwrap();
+    assert!(is_refused && reason.contains("directory"), "{reason}");
+    assert_eq!(rejection(&split, 2), None);
+    fs::remove_dir_all(dir.path().join("b")).unwrap();
+    let (is_refused, message) = rejection(&split, 3).unwrap();
+    assert!(!is_refused && message.contains("b/4.jpg"), "{message}");
+    assert!(message.contains("the same command goes on"), "{message}");
+}
+
+#[test]
+fn an_io_error_ends_the_run_and_is_no_property_of_the_image() {
+    // Reading the memory of a process at address 0 is an I/O error, as on a disk or mount that fails.
+    let failing = Path::new("/proc/self/mem");
+    if fs::read(failing).err().and_then(|error| error.raw_os_error()) != Some(5) {
+        eprintln!("SKIPPED: {} does not fail as expected", failing.display());
+        return;
+    }
+    let dir = tree(&["a/1.jpg"]);
+    symlink(failing, dir.path().join("a/2.jpg")).unwrap();
+    let split = scan(dir.path()).unwrap().splits.remove(0);
+    assert_eq!(rejection(&split, 0), None);
+    let (is_refused, message) = rejection(&split, 1).unwrap();
+    assert!(!is_refused && message.contains("a/2.jpg"), "{message}");
+}
+
+#[test]
+fn a_tar_that_was_changed_since_it_was_listed_ends_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.tar");
+    let tar = |content: &[u8]| {
+        let mut builder = tar::Builder::new(fs::File::create(&path).unwrap());
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        builder.append_data(&mut header, "a/1.jpg", content).unwrap();
+        builder.finish().unwrap();
+    };
+    tar(b"first");
+    let split = scan(&path).unwrap().splits.remove(0);
+    assert_eq!(split.read(0, 100).unwrap(), b"first");
+    tar(b"other");
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
+    fs::File::options().append(true).open(&path).unwrap().set_modified(later).unwrap();
+    let Err(Rejection::Failed(error)) = split.read(0, 100) else { panic!("it was read") };
+    let cause = std::error::Error::source(&*error).unwrap().to_string();
+    assert!(cause.contains("x.tar was changed while it was in use"), "{cause}");
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(rejection(&split, 0), Some((false, _))), "a tar is many images");
+}
+
+#[test]
+fn a_parquet_file_that_was_changed_since_it_was_listed_ends_the_run() {
+    let dir = tree(&[]);
+    let (src, out) = (dir.path().join("src"), dir.path().join("out"));
+    create_dir_all(src.join("a")).unwrap();
+    let mut image = Vec::new();
+    jpeg_encoder::Encoder::new(&mut image, 90)
+        .encode(&[7; 16 * 16 * 3], 16, 16, jpeg_encoder::ColorType::Rgb)
+        .unwrap();
+    write(src.join("a/1.jpg"), &image).unwrap();
+    crate::shard::shard(&src, &out, &crate::shard::ShardOptions::default(), &()).unwrap();
+    let path = dir.path().join("x.parquet");
+    let file = out.join("train/train-00000-of-00001.parquet");
+    let listed = || {
+        fs::copy(&file, &path).unwrap();
+        scan(&path).unwrap().splits.remove(0)
+    };
+    assert_eq!(listed().read(0, 1 << 20).unwrap(), image);
+    let split = listed();
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
+    fs::File::options().append(true).open(&path).unwrap().set_modified(later).unwrap();
+    let Err(Rejection::Failed(error)) = split.read(0, 1 << 20) else { panic!("it was read") };
+    let cause = std::error::Error::source(&*error).unwrap().to_string();
+    assert!(cause.contains("x.parquet was changed while it was in use"), "{cause}");
+}

@@ -178,6 +178,8 @@ impl Shared {
             range,
             expected,
         };
+        // Without a digest only reading tells that it is the row group, and nothing wrong may be kept.
+        let mut unproven = None;
         let (start, bytes) = match listed.row_groups[number as usize].span {
             Some(span) => {
                 let fetched = async {
@@ -192,7 +194,9 @@ impl Shared {
                 let range = split.span(group, &COLUMNS)?;
                 let start = range.start;
                 let fetched = self.part(part(range, None)).await;
-                (start, fetched.map_err(|source| remote(&split, group, source))?)
+                let bytes = fetched.map_err(|source| remote(&split, group, source))?;
+                unproven = Some(bytes.clone());
+                (start, bytes)
             }
         };
         let parsing = Arc::clone(&split);
@@ -200,9 +204,13 @@ impl Shared {
             let batch = parsing.batch(group, &COLUMNS, start, bytes)?;
             parsing.row_group(group, &batch)
         });
-        parsed.await.unwrap_or_else(|error| {
+        let parsed = parsed.await.unwrap_or_else(|error| {
             Err(split.damaged(group, format!("its rows were not read: {error}")))
-        })
+        })?;
+        if let Some(bytes) = unproven {
+            self.keep(shard, CachePart::RowGroup(number), bytes).await;
+        }
+        Ok(parsed)
     }
 
     /// Some columns of a row group, and where their bytes begin.
@@ -253,15 +261,20 @@ impl Shared {
                     range = tail(length + places::TAIL_BYTES);
                     continue;
                 }
+                let unproven = expected.is_none().then(|| bytes.clone());
                 let reader = FileRange { start, bytes, file_bytes: listed.bytes };
-                return split.read_footer(shard, 0, &reader);
+                split.read_footer(shard, 0, &reader)?;
+                if let Some(bytes) = unproven {
+                    self.keep(shard, CachePart::Footer, bytes).await;
+                }
+                return Ok(());
             }
         };
         self.footers[shard as usize].get_or_try_init(read).await?;
         Ok(())
     }
 
-    /// A part from the cache, or else from the store.
+    /// A part from the cache, or else from the store. It is kept if it has a digest.
     async fn part(&self, part: Part<'_>) -> Result<Bytes, RemoteError> {
         let Part { shard, file, part, range, expected } = part;
         let length = range.end - range.start;
@@ -275,11 +288,17 @@ impl Shared {
             counters.cache_misses.fetch_add(1, Relaxed);
         }
         let bytes = self.requests.range(file, range, expected).await?;
-        if let Some(cache) = self.cache.clone() {
-            let kept = bytes.clone();
-            // Waited for, so that the bytes are not held longer than the budget knows of.
-            let _ = tokio::task::spawn_blocking(move || cache.put(shard, part, &kept)).await;
+        if expected.is_some() {
+            self.keep(shard, part, bytes.clone()).await;
         }
         Ok(bytes)
+    }
+
+    /// Puts a part into the cache.
+    async fn keep(&self, shard: u32, part: CachePart, bytes: Bytes) {
+        if let Some(cache) = self.cache.clone() {
+            // Waited for, so that the bytes are not held longer than the budget knows of.
+            let _ = tokio::task::spawn_blocking(move || cache.put(shard, part, &bytes)).await;
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! One Parquet file: its footer, its columns, and the parts that it is read in.
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use super::columns::{Columns, reading_schema};
 use super::pages::{self, Positioned};
 use crate::source::error::OpenError;
 use crate::source::{footer, places, thrift};
+use crate::stamp::Stamp;
 
 /// Row groups with more image bytes are read in parts.
 const WHOLE_BYTES: u64 = 32 << 20;
@@ -27,8 +27,7 @@ const PART_BYTES: u64 = 16 << 20;
 pub(super) struct TableFile {
     pub(super) path: PathBuf,
     pub(super) metadata: ArrowReaderMetadata,
-    /// Time of change in seconds and nanoseconds.
-    pub(super) changed: (i64, i64),
+    pub(super) stamp: Stamp,
 }
 
 /// Rows of a file that are read at once.
@@ -58,13 +57,12 @@ impl TableFile {
         let io = |source| OpenError::Io { path: path.to_path_buf(), source };
         let parquet = |source| OpenError::Parquet { file: path.to_path_buf(), source };
         let file = File::open(path).map_err(io)?;
-        let found = file.metadata().map_err(io)?;
-        let changed = (found.mtime(), found.mtime_nsec());
+        let stamp = Stamp::of(&file).map_err(io)?;
         let file = Positioned::new(file).map_err(io)?;
         let footer = footer::bytes(&file).map_err(parquet)?;
         let mut metadata = footer::parse(&footer).map_err(parquet)?;
         digest.update(path.file_name().unwrap_or_default().as_encoded_bytes());
-        digest.update(&found.len().to_le_bytes());
+        digest.update(&stamp.bytes.to_le_bytes());
         digest.update(blake3::hash(&footer).as_bytes());
         let columns =
             Columns::find(&metadata).map_err(parquet)?.map_err(|problem| table(path, problem))?;
@@ -75,7 +73,7 @@ impl TableFile {
             .iter()
             .position(|leaf| leaf.path().string() == columns.bytes())
             .ok_or_else(|| table(path, format!("it has no column `{}`", columns.bytes())))?;
-        places::check(&metadata, found.len()).map_err(|problem| table(path, problem))?;
+        places::check(&metadata, stamp.bytes).map_err(|problem| table(path, problem))?;
         let large = |group: usize| image_bytes(&metadata, group, leaf) > WHOLE_BYTES;
         let large: Vec<usize> = (0..metadata.num_row_groups()).filter(|&g| large(g)).collect();
         if !large.is_empty() {
@@ -89,7 +87,7 @@ impl TableFile {
         let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
         let metadata =
             ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(parquet)?;
-        Ok((Self { path: path.to_path_buf(), metadata, changed }, columns))
+        Ok((Self { path: path.to_path_buf(), metadata, stamp }, columns))
     }
 }
 

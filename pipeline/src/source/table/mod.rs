@@ -20,7 +20,7 @@ use parquet::file::metadata::ParquetMetaData;
 use self::columns::Columns;
 use self::file::{Part, TableFile, table};
 use self::pages::Positioned;
-use super::error::OpenError;
+use super::error::{OpenError, unchanged};
 use super::probe;
 use super::{RowGroup, RowGroupInfo, Source, SourceError};
 use crate::sample::{RowGroupId, SampleId};
@@ -148,7 +148,7 @@ impl TableSource {
 
     /// Time of change of each file in seconds and nanoseconds.
     pub(crate) fn changed(&self) -> impl Iterator<Item = (i64, i64)> {
-        self.files.iter().map(|file| file.changed)
+        self.files.iter().map(|file| file.stamp.changed)
     }
 
     fn facts_unchecked(&self, group: RowGroupId) -> Result<TableFacts, SourceError> {
@@ -235,11 +235,13 @@ impl TableSource {
 
     /// The given columns of some rows.
     fn batch(&self, part: Part, columns: &[String]) -> Result<RecordBatch, SourceError> {
-        let TableFile { path, metadata, .. } = &self.files[part.file as usize];
+        let TableFile { path, metadata, stamp } = &self.files[part.file as usize];
         let row_group = part.row_group;
         let io = |source| SourceError::Io { shard: path.clone(), source };
         let parquet = |source| SourceError::Parquet { shard: path.clone(), row_group, source };
-        let file = File::open(path).and_then(Positioned::new).map_err(io)?;
+        let file = File::open(path).map_err(io)?;
+        unchanged(path, *stamp, &file)?;
+        let file = Positioned::new(file).map_err(io)?;
         let names = columns.iter().map(String::as_str);
         let mask = ProjectionMask::columns(metadata.parquet_schema(), names);
         let file = file.with_pages(known_pages(metadata.metadata(), row_group as usize, &mask));
@@ -290,6 +292,10 @@ impl Source for TableSource {
 
     fn labels(&self, group: RowGroupId) -> Result<Vec<i64>, SourceError> {
         Ok(self.facts(group)?.labels)
+    }
+
+    fn file(&self, group: RowGroupId) -> Option<&Path> {
+        Some(&self.files[self.parts.get(group.0 as usize)?.file as usize].path)
     }
 
     fn read(&self, group: RowGroupId) -> Result<RowGroup, SourceError> {

@@ -267,3 +267,26 @@ fn footers_that_are_kept_are_counted() {
     // Row groups with places and statistics of two columns.
     assert!(many - few > 990 * 400 && many < 2_000_000, "{few}, {many}");
 }
+
+#[test]
+fn a_file_that_is_changed_under_a_run_is_an_error_and_never_other_images() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.parquet");
+    let make = |seed| {
+        let file = jpeg(16, seed);
+        let columns = [("image", images(vec![Some(&file[..]); 8], None)), ("label", labels(8))];
+        write(&path, &columns, as_pyarrow().build());
+    };
+    make(1);
+    let source = TableSource::open(std::slice::from_ref(&path)).unwrap();
+    assert_eq!((source.file(RowGroupId(0)), source.file(RowGroupId(1))), (Some(&*path), None));
+    source.read(RowGroupId(0)).unwrap();
+    make(2);
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
+    fs::File::options().append(true).open(&path).unwrap().set_modified(later).unwrap();
+    for error in [source.read(RowGroupId(0)).err(), source.labels(RowGroupId(0)).err()] {
+        let error = error.unwrap();
+        assert!(matches!(error, SourceError::Changed { .. }), "{error}");
+        assert!(error.to_string().contains("x.parquet was changed while it was in use"), "{error}");
+    }
+}

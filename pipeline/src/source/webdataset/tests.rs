@@ -142,3 +142,28 @@ fn what_lies_at_a_location_is_told() {
     assert!(find(&path("absent")).unwrap_err().to_string().contains("no such file or folder"));
     assert!(find(Path::new("s3://bucket/x")).is_err());
 }
+
+#[test]
+fn a_tar_that_is_changed_under_a_run_is_an_error_and_never_other_images() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.tar");
+    write_tar(&path, &samples(0, 8));
+    let source = WebDatasetSource::open(std::slice::from_ref(&path)).unwrap();
+    assert_eq!(source.file(RowGroupId(0)), Some(&*path));
+    assert_eq!(source.file(RowGroupId(1)), None);
+    source.read(RowGroupId(0)).unwrap();
+    let message = || {
+        let error = source.read(RowGroupId(0)).unwrap_err();
+        assert!(matches!(error, SourceError::Changed { .. }), "{error}");
+        error.to_string()
+    };
+    // The same places with other images in them.
+    let mut members = samples(0, 8);
+    members[1].1.reverse();
+    write_tar(&path, &members);
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
+    fs::File::options().append(true).open(&path).unwrap().set_modified(later).unwrap();
+    assert!(message().contains("x.tar was changed while it was in use: it was written to"));
+    write_tar(&path, &samples(0, 80));
+    assert!(message().contains("bytes and has"), "{}", message());
+}
