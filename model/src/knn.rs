@@ -265,7 +265,7 @@ mod tests {
             let center = if centered {
                 bank.mean_dim([0i64].as_slice(), true, None::<Kind>)
             } else {
-                bank.narrow(0, 0, 1) * 0
+                bank.narrow(0, 0, 1).zeros_like()
             };
             let cosines =
                 normalize(&(&queries - &center)).matmul(&normalize(&(&bank - &center)).tr());
