@@ -24,7 +24,7 @@ impl Recipe {
     }
 
     /// Two views of 224 pixels from 0.2 to 1 of the image; blur is stronger in the first, solarisation in
-    /// the second, as a reader of the paper says of its version of BYOL's augmentation ([S] in
+    /// the second, as a reader of the paper says of its version of BYOL's augmentation (labelled S in
     /// docs/METHOD.md).
     pub fn smog() -> Self {
         Self::pair(224, [0.2, 1.0], [0.5, 0.1])
