@@ -185,42 +185,6 @@ mod tests {
         assert_eq!(of(&subset), expected, "and again from memory");
     }
 
-    /// A source whose figures are not those that a source has by default.
-    struct Told(Arc<dyn Source>);
-
-    impl Source for Told {
-        fn row_groups(&self) -> &[RowGroupInfo] {
-            self.0.row_groups()
-        }
-        fn digest(&self) -> &str {
-            self.0.digest()
-        }
-        fn classes(&self) -> &[String] {
-            self.0.classes()
-        }
-        fn max_pixels(&self) -> u64 {
-            self.0.max_pixels()
-        }
-        fn max_coefficient_bytes(&self) -> u64 {
-            77
-        }
-        fn held_bytes(&self) -> u64 {
-            1_000_000_000
-        }
-        fn read(&self, group: RowGroupId) -> Result<RowGroup, SourceError> {
-            self.0.read(group)
-        }
-    }
-
-    #[test]
-    fn the_forecast_knows_what_the_whole_takes_and_what_is_kept() {
-        let subset = SubsetSource::new(Arc::new(Told(whole())), &[1, 2, 200]).unwrap();
-        assert_eq!(subset.max_coefficient_bytes(), 77);
-        let bytes: u64 = subset.row_groups().iter().map(|group| group.bytes).sum();
-        assert!(bytes > 0);
-        assert_eq!(subset.held_bytes(), 1_000_000_000 + 3 * 4 + bytes);
-    }
-
     #[test]
     fn the_digest_names_the_choice_and_a_number_too_large_is_refused() {
         let digest = |samples: &[u32]| SubsetSource::new(whole(), samples).unwrap().digest;

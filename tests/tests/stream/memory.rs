@@ -5,7 +5,9 @@ use std::sync::Arc;
 use smog_pipeline::order::OrderSettings;
 use smog_pipeline::runtime::PipelineError;
 use smog_pipeline::sample::RowGroupId;
-use smog_pipeline::source::{RowGroup, RowGroupInfo, Source, SourceError, SyntheticSource};
+use smog_pipeline::source::{
+    RowGroup, RowGroupInfo, Source, SourceError, SubsetSource, SyntheticSource,
+};
 use smog_pipeline::stream::{BatchStream, MemoryForecast, Start, StreamConfig};
 use smog_tests::streams::{config, digests, open};
 use smog_tests::watch::{stage_threads, watched};
@@ -181,4 +183,14 @@ fn what_the_source_keeps_and_coefficients_are_within_the_budget() {
         let error = BatchStream::open(heavy, config(least - 1), Start::Step(0)).expect_err("less");
         assert!(error.to_string().contains("places 3.0 MB"), "{error}");
     });
+}
+
+/// An evaluation on a part of the samples keeps what it has read.
+#[test]
+fn a_subset_tells_what_the_whole_takes_and_what_it_keeps() {
+    let subset = SubsetSource::new(Arc::new(Heavy(source())), &[1, 2, 60]).unwrap();
+    assert_eq!(subset.max_coefficient_bytes(), 20_000);
+    let bytes: u64 = subset.row_groups().iter().map(|group| group.bytes).sum();
+    assert!(bytes > 0);
+    assert_eq!(subset.held_bytes(), 3_000_000 + 3 * 4 + bytes);
 }
