@@ -44,3 +44,11 @@ pub(crate) fn results(dir: &Path, prefix: &str) -> Vec<Value> {
         .map(|path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap())
         .collect()
 }
+
+/// The encoder of a run as a file beside the run.
+pub(crate) fn exported(run: &Path) -> PathBuf {
+    let file = run.with_file_name("encoder.safetensors");
+    let (code, _, err) = call(&["export", run.to_str().unwrap(), "--out", file.to_str().unwrap()]);
+    assert_eq!(code, 0, "{err}");
+    file
+}

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use smog_trainer::checkpoint::{Store, tensors};
 
-use crate::call::{call, done, on, results, trained};
+use crate::call::{call, done, exported, on, results, trained};
 use crate::support::within;
 
 #[test]
@@ -12,9 +12,7 @@ fn every_evaluation_prints_its_protocol_and_writes_json_and_takes_an_exported_fi
     within(240, || {
         let dir = tempfile::tempdir().unwrap();
         let run = trained(dir.path());
-        let file = dir.path().join("encoder.safetensors");
-        let text = [run.to_str().unwrap(), "--out", file.to_str().unwrap()];
-        assert_eq!(call(&[&["export"], &text[..]].concat()).0, 0);
+        let file = exported(&run);
         let small = ["--batch-size", "16", "--epochs", "2"];
         let mut of = Vec::new();
         for subject in [&run, &file] {

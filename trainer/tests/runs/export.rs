@@ -4,7 +4,7 @@ use smog_trainer::checkpoint::tensors;
 use smog_trainer::train::Outcome;
 use smog_trainer::trained::Wanted;
 
-use crate::call::{call, trained};
+use crate::call::{call, exported, trained};
 use crate::support::{newest, open, refused, tiny, train, within};
 
 #[test]
@@ -39,9 +39,7 @@ fn a_run_begins_with_a_file_keeps_it_and_resumes_without_it() {
     within(120, || {
         let dir = tempfile::tempdir().unwrap();
         let first = trained(dir.path());
-        let file = dir.path().join("encoder.safetensors");
-        let text = [first.to_str().unwrap(), "--out", file.to_str().unwrap()];
-        assert_eq!(call(&[&["export"], &text[..]].concat()).0, 0);
+        let file = exported(&first);
         let (encoder, _) = tensors::read_about(&file).unwrap();
         let set = format!("run.init={}", file.display());
         let run = dir.path().join("second");
@@ -83,9 +81,7 @@ fn a_file_of_another_encoder_is_refused_before_the_run_has_a_folder() {
     within(60, || {
         let dir = tempfile::tempdir().unwrap();
         let first = trained(dir.path());
-        let file = dir.path().join("encoder.safetensors");
-        let text = [first.to_str().unwrap(), "--out", file.to_str().unwrap()];
-        assert_eq!(call(&[&["export"], &text[..]].concat()).0, 0);
+        let file = exported(&first);
         let set = format!("run.init={}", file.display());
         let run = dir.path().join("second");
         let error = open(tiny(&[&set, "model.encoder.width=16"]), &run, false, None).err().unwrap();
