@@ -1,20 +1,16 @@
 //! How long a device had nothing to do since its batch was not there.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use smog_model::device::{Event, Stream};
 use tch::Device;
 
+use crate::marks::Marks;
+
 /// Measures on the device: a mark behind the work of the last step, before the trainer takes the next batch, and one
-/// where the device may go on with that batch. The time between the two is lost to data. Marks are read when the device
-/// has passed them, so nobody waits for a figure; it lags by the steps that the host is ahead.
+/// where the device may go on with that batch. The time between the two is lost to data.
 #[derive(Debug)]
 pub(crate) struct DataWait {
-    device: Device,
-    begun: Option<[Event; 2]>,
-    pending: VecDeque<[Event; 2]>,
-    spare: Vec<[Event; 2]>,
+    marks: Marks<()>,
     passed: Waited,
 }
 
@@ -26,6 +22,11 @@ pub(crate) struct Waited {
 }
 
 impl Waited {
+    fn add(&mut self, time: Duration) {
+        self.num_steps += 1;
+        self.time += time;
+    }
+
     /// What came after `earlier`.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
@@ -42,55 +43,33 @@ impl Waited {
 
 impl DataWait {
     pub(crate) fn new(device: Device) -> Self {
-        Self {
-            device,
-            begun: None,
-            pending: VecDeque::new(),
-            spare: Vec::new(),
-            passed: Waited::default(),
-        }
+        Self { marks: Marks::new(device), passed: Waited::default() }
     }
 
     /// The device's work so far is queued; the trainer goes for a batch.
     pub(crate) fn begin(&mut self) {
-        let device = self.device;
-        let mut marks =
-            self.spare.pop().unwrap_or_else(|| [Event::timed(device), Event::timed(device)]);
-        marks[0].record(Stream::current(device));
-        self.begun = Some(marks);
+        self.marks.begin();
     }
 
     /// All that the device waits for in order to go on is queued.
     pub(crate) fn end(&mut self) {
-        if let Some(mut marks) = self.begun.take() {
-            marks[1].record(Stream::current(self.device));
-            self.pending.push_back(marks);
-        }
+        self.marks.end(());
     }
 
     /// What is known by now.
     pub(crate) fn read(&mut self) -> Waited {
-        while self.pending.front().is_some_and(|[_, end]| end.is_done()) {
-            self.take_oldest();
+        while let Some(((), time)) = self.marks.next_passed() {
+            self.passed.add(time);
         }
         self.passed
     }
 
     /// All steps so far; waits for the device.
     pub(crate) fn finish(&mut self) -> Waited {
-        while let Some([_, end]) = self.pending.front() {
-            end.synchronize();
-            self.take_oldest();
+        while let Some(((), time)) = self.marks.wait_for_next() {
+            self.passed.add(time);
         }
         self.passed
-    }
-
-    fn take_oldest(&mut self) {
-        if let Some(marks) = self.pending.pop_front() {
-            self.passed.num_steps += 1;
-            self.passed.time += marks[0].until(&marks[1]);
-            self.spare.push(marks);
-        }
     }
 }
 
@@ -122,6 +101,6 @@ mod tests {
         assert_eq!(later.num_steps, 1);
         assert!(later.mean_seconds().unwrap() < 0.2, "{later:?}");
         assert_eq!(later.since(later).mean_seconds(), None);
-        assert_eq!(wait.spare.len(), 3, "the fourth step used the marks of an earlier one");
+        assert_eq!(wait.marks.num_spare(), 3, "the fourth step used the marks of an earlier one");
     }
 }

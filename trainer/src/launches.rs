@@ -5,23 +5,21 @@
 //! seen is an upper bound: it comes near the device's own. What launches cost shows with a batch so small that the device
 //! waits for them (docs/GPU.md).
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use smog_model::device::{Event, Stream};
+use serde::Serialize;
 use tch::Device;
 
 use crate::data_wait::Waited;
+use crate::marks::Marks;
 
-/// Measures both. Marks are read when the device has passed them, so nobody waits for a figure.
+/// Measures both.
 #[derive(Debug)]
 pub(crate) struct Launches {
-    device: Device,
-    /// The step that is being queued: since when, and its marks.
-    begun: Option<(Instant, [Event; 2])>,
-    /// What the host needed, and the marks.
-    pending: VecDeque<(Duration, [Event; 2])>,
-    spare: Vec<[Event; 2]>,
+    /// Since when the step is being queued.
+    since: Option<Instant>,
+    /// With what the host needed.
+    marks: Marks<Duration>,
     passed: Launched,
 }
 
@@ -36,6 +34,12 @@ pub(crate) struct Launched {
 }
 
 impl Launched {
+    fn add(&mut self, (host, device): (Duration, Duration)) {
+        self.num_steps += 1;
+        self.host += host;
+        self.device += device;
+    }
+
     /// What came after `earlier`.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
@@ -54,6 +58,37 @@ impl Launched {
     pub(crate) fn ratio(self) -> Option<f64> {
         let device = self.device.as_secs_f64();
         (device > 0.0).then(|| self.host.as_secs_f64() / device)
+    }
+}
+
+/// What a line or a summary says of a GPU's time; nothing on a CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct DeviceFigures {
+    /// What the GPU itself lost to data: in a line per step, mean of the steps it has reported since the last line; in a
+    /// summary in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_wait_seconds: Option<f64>,
+    /// The same as a share of a step, or of the time spent in training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_wait_ratio: Option<f64>,
+    /// What the host took to queue a step once its batch was there: mean of the steps that the device has done in the
+    /// same stretch, but for those with a reset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_seconds: Option<f64>,
+    /// The same over what the device took for those steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_ratio: Option<f64>,
+}
+
+impl DeviceFigures {
+    /// Of steps that were `launched`, where `wait_seconds` of `seconds` were lost.
+    pub(crate) fn new(wait_seconds: Option<f64>, seconds: f64, launched: Option<Launched>) -> Self {
+        Self {
+            device_wait_seconds: wait_seconds,
+            device_wait_ratio: wait_seconds.map(|waited| waited / seconds),
+            launch_seconds: launched.and_then(Launched::mean_seconds),
+            launch_ratio: launched.and_then(Launched::ratio),
+        }
     }
 }
 
@@ -77,62 +112,39 @@ impl DeviceTimes {
 
 impl Launches {
     pub(crate) fn new(device: Device) -> Self {
-        Self {
-            device,
-            begun: None,
-            pending: VecDeque::new(),
-            spare: Vec::new(),
-            passed: Launched::default(),
-        }
+        Self { since: None, marks: Marks::new(device), passed: Launched::default() }
     }
 
     /// A step is being queued since `since`; what the device has to wait for is queued.
     pub(crate) fn begin(&mut self, since: Instant) {
         // So that marks come back, however seldom somebody asks.
         self.read();
-        let device = self.device;
-        let mut marks =
-            self.spare.pop().unwrap_or_else(|| [Event::timed(device), Event::timed(device)]);
-        marks[0].record(Stream::current(device));
-        self.begun = Some((since, marks));
+        self.marks.begin();
+        self.since = Some(since);
     }
 
     /// All of it is queued. It is not `counted` where the host waited for the device meanwhile.
     pub(crate) fn end(&mut self, counted: bool) {
-        let Some((since, mut marks)) = self.begun.take() else { return };
-        if counted {
-            let took = since.elapsed();
-            marks[1].record(Stream::current(self.device));
-            self.pending.push_back((took, marks));
-        } else {
-            self.spare.push(marks);
+        match self.since.take() {
+            Some(since) if counted => self.marks.end(since.elapsed()),
+            _ => self.marks.leave_out(),
         }
     }
 
     /// What is known by now.
     pub(crate) fn read(&mut self) -> Launched {
-        while self.pending.front().is_some_and(|(_, [_, end])| end.is_done()) {
-            self.take_oldest();
+        while let Some(times) = self.marks.next_passed() {
+            self.passed.add(times);
         }
         self.passed
     }
 
     /// All steps so far; waits for the device.
     pub(crate) fn finish(&mut self) -> Launched {
-        while let Some((_, [_, end])) = self.pending.front() {
-            end.synchronize();
-            self.take_oldest();
+        while let Some(times) = self.marks.wait_for_next() {
+            self.passed.add(times);
         }
         self.passed
-    }
-
-    fn take_oldest(&mut self) {
-        if let Some((took, marks)) = self.pending.pop_front() {
-            self.passed.num_steps += 1;
-            self.passed.host += took;
-            self.passed.device += marks[0].until(&marks[1]);
-            self.spare.push(marks);
-        }
     }
 }
 
@@ -174,7 +186,7 @@ mod tests {
         assert_eq!(later.num_steps, 1);
         assert!(later.mean_seconds().unwrap() < 0.2, "{later:?}");
         assert_eq!(later.since(later).mean_seconds(), None);
-        assert_eq!(launches.spare.len(), 1, "each step used the marks of the one before");
+        assert_eq!(launches.marks.num_spare(), 1, "each step used the marks of the one before");
     }
 
     #[test]
@@ -185,6 +197,6 @@ mod tests {
             launches.end(counted);
         }
         assert_eq!(launches.finish().num_steps, 1);
-        assert_eq!(launches.spare.len(), 1, "marks are used again");
+        assert_eq!(launches.marks.num_spare(), 1, "marks are used again");
     }
 }

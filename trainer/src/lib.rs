@@ -18,7 +18,7 @@
 //! | `gpu_load` | what the driver says of the GPU |
 //! | [`metrics`], [`progress`] | what is written down and what is shown |
 //! | [`device`] | which device a run computes on, and why |
-//! | `renderer`, `transfer`, `data_wait`, `launches` | who makes the views, how they get to the device, how long it waited for them, what queueing a step costs |
+//! | `renderer`, `transfer`, `marks`, `data_wait`, `launches` | who makes the views, how they get to the device, how long it waited for them, what queueing a step costs |
 //! | [`signals`], [`threads`], [`environment`], [`outfile`] | the process, and the files that it may write |
 
 pub mod checkpoint;
@@ -36,6 +36,7 @@ mod gpu_load;
 pub mod images;
 mod initial;
 mod launches;
+mod marks;
 pub mod metrics;
 pub mod misfits;
 pub mod outfile;

@@ -15,6 +15,7 @@ use smog_pipeline::runtime::metrics::StreamMetrics;
 
 use crate::eval::knn::KnnResult;
 pub use crate::gpu_load::GpuFigures;
+pub use crate::launches::DeviceFigures;
 use crate::settings::DataMode;
 pub use summary::SummaryFigures;
 
@@ -155,19 +156,9 @@ pub struct StepFigures {
     pub data_wait_seconds: f64,
     /// Share of the time spent waiting for data.
     pub data_wait_ratio: f64,
-    /// What the GPU itself lost to data per step: mean of the steps it has reported since the last line.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub device_wait_seconds: Option<f64>,
-    /// The same as a share of a step.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub device_wait_ratio: Option<f64>,
-    /// On a GPU: what the host took to queue a step once its batch was there: mean of the steps that the device has done
-    /// since the last line, but for those with a reset.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub launch_seconds: Option<f64>,
-    /// The same over what the device took for those steps.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub launch_ratio: Option<f64>,
+    /// On a GPU.
+    #[serde(flatten)]
+    pub device: DeviceFigures,
     /// State of the groups.
     #[serde(flatten)]
     pub groups: GroupFigures,

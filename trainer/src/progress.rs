@@ -135,7 +135,8 @@ fn line(
     left: Duration,
 ) -> String {
     // On a CPU the share of time says it all.
-    let rings = if figures.device_wait_ratio.is_some() { full(rings) } else { String::new() };
+    let rings =
+        if figures.device.device_wait_ratio.is_some() { full(rings) } else { String::new() };
     let gpu = load(gpu);
     let scale = timetable.scale;
     let epochs = scale.total_steps as f64 / scale.steps_per_epoch as f64;
@@ -150,7 +151,7 @@ fn line(
         timetable.chance_loss,
         figures.images_per_second,
         // On a GPU what it lost itself: the host may wait without harm while there is work queued.
-        100.0 * figures.device_wait_ratio.unwrap_or(figures.data_wait_ratio),
+        100.0 * figures.device.device_wait_ratio.unwrap_or(figures.data_wait_ratio),
         figures.groups.effective_groups_since_reset,
         figures.lr,
         HumanDuration(left),

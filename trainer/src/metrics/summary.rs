@@ -5,7 +5,7 @@ use smog_pipeline::runtime::TRAINER;
 use smog_pipeline::runtime::metrics::{RingFill, StreamMetrics};
 
 use super::GpuFigures;
-use crate::launches::{DeviceTimes, Launched};
+use crate::launches::{DeviceFigures, DeviceTimes};
 use crate::settings::DataMode;
 
 /// Share of the batches that were not finished when they were taken, from which on it is told.
@@ -24,18 +24,9 @@ pub struct SummaryFigures {
     pub data_wait_seconds: f64,
     /// Share of the time spent waiting for data.
     pub data_wait_ratio: f64,
-    /// Time that the GPU had nothing to do since its batch was not there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub device_wait_seconds: Option<f64>,
-    /// The same as a share of the time spent in training.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub device_wait_ratio: Option<f64>,
-    /// What the host took to queue a step, mean of the sitting, on a GPU.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub launch_seconds: Option<f64>,
-    /// The same over what the GPU took for a step.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub launch_ratio: Option<f64>,
+    /// On a GPU.
+    #[serde(flatten)]
+    pub device: DeviceFigures,
     /// The stage whose threads were busiest.
     pub slowest_stage: &'static str,
     /// Share of the time in which they were busy.
@@ -79,10 +70,7 @@ impl SummaryFigures {
             data_mode,
             data_wait_seconds: waited,
             data_wait_ratio: waited / seconds,
-            device_wait_seconds: device_wait,
-            device_wait_ratio: device_wait.map(|waited| waited / seconds),
-            launch_seconds: launched.and_then(Launched::mean_seconds),
-            launch_ratio: launched.and_then(Launched::ratio),
+            device: DeviceFigures::new(device_wait, seconds, launched),
             slowest_stage: slowest.stage,
             slowest_stage_busy_ratio: slowest.busy_ratio,
             ready_batches_mean: ready.map_or(0.0, |queue| queue.mean_depth),
@@ -98,7 +86,8 @@ impl SummaryFigures {
 
 impl SummaryFigures {
     fn write_launches(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Some(seconds), Some(ratio)) = (self.launch_seconds, self.launch_ratio) else {
+        let (Some(seconds), Some(ratio)) = (self.device.launch_seconds, self.device.launch_ratio)
+        else {
             return Ok(());
         };
         let (milliseconds, percent) = (1e3 * seconds, 100.0 * ratio);
@@ -118,7 +107,7 @@ impl std::fmt::Display for SummaryFigures {
             return self.write_launches(f);
         }
         let percent = |ratio: f64| 100.0 * ratio;
-        let (who, ratio) = match self.device_wait_ratio {
+        let (who, ratio) = match self.device.device_wait_ratio {
             Some(ratio) => ("GPU", ratio),
             None => ("trainer", self.data_wait_ratio),
         };
@@ -129,7 +118,7 @@ impl std::fmt::Display for SummaryFigures {
             self.slowest_stage,
             percent(self.slowest_stage_busy_ratio),
         )?;
-        if self.device_wait_ratio.is_none() {
+        if self.device.device_wait_ratio.is_none() {
             return Ok(());
         }
         let (ready, most) = (self.ready_batches_mean, self.ready_batches_capacity);
@@ -165,6 +154,7 @@ mod tests {
     use smog_pipeline::runtime::{ENGINES, SURFACES};
 
     use crate::data_wait::Waited;
+    use crate::launches::Launched;
 
     #[test]
     fn the_summary_names_who_waited() {

@@ -17,7 +17,7 @@ use super::Outcome;
 use crate::collapse::Warning;
 use crate::error::{Broken, TrainError};
 use crate::gpu_load::GpuLoad;
-use crate::launches::{DeviceTimes, Launched};
+use crate::launches::{DeviceFigures, DeviceTimes};
 use crate::metrics::{Event, StepFigures, SummaryFigures};
 use crate::session::Session;
 
@@ -176,10 +176,7 @@ impl Session {
             step_seconds,
             data_wait_seconds: line.waited.as_secs_f64() / num_steps,
             data_wait_ratio: line.waited.as_secs_f64() / seconds,
-            device_wait_seconds: device_wait,
-            device_wait_ratio: device_wait.map(|waited| waited / step_seconds),
-            launch_seconds: launched.and_then(Launched::mean_seconds),
-            launch_ratio: launched.and_then(Launched::ratio),
+            device: DeviceFigures::new(device_wait, step_seconds, launched),
             groups: GroupFigures::from_values(groups),
         };
         self.write(&Event::Step(&figures));
