@@ -161,30 +161,35 @@ mod tests {
         let mut launches = Launches::new(Device::Cpu);
         launches.end(true);
         assert_eq!(launches.read(), Launched::default(), "nothing was begun");
+        let (mut all, mut queued) = (Duration::ZERO, Duration::ZERO);
         for _ in 0..3 {
             let since = Instant::now();
             pause(4);
             // On a CPU the device does a step while it is queued.
+            let begun = Instant::now();
             launches.begin(since);
             pause(6);
             launches.end(true);
-            pause(200);
+            (all, queued) = (all + since.elapsed(), queued + begun.elapsed());
+            pause(20);
         }
         let first = launches.read();
         assert_eq!(first.num_steps, 3);
         assert!(first.host >= Duration::from_millis(30), "{first:?}");
+        assert!(first.device >= Duration::from_millis(18), "{first:?}");
         assert!(
-            first.device >= Duration::from_millis(18) && first.device < first.host,
-            "{first:?}"
+            first.host <= all && first.device <= queued,
+            "more than {all:?}, {queued:?}: {first:?}"
         );
-        assert!(first.host < Duration::from_millis(500), "time between steps counts: {first:?}");
         let ratio = first.host.as_secs_f64() / first.device.as_secs_f64();
         assert_eq!(first.ratio(), Some(ratio));
-        launches.begin(Instant::now());
+        let since = Instant::now();
+        launches.begin(since);
         launches.end(true);
+        let all = since.elapsed();
         let later = launches.finish().since(first);
         assert_eq!(later.num_steps, 1);
-        assert!(later.mean_seconds().unwrap() < 0.2, "{later:?}");
+        assert!(later.mean_seconds().unwrap() <= all.as_secs_f64(), "{later:?}");
         assert_eq!(later.since(later).mean_seconds(), None);
         assert_eq!(launches.marks.num_spare(), 1, "each step used the marks of the one before");
     }

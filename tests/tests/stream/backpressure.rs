@@ -27,6 +27,7 @@ fn a_trainer_that_stops_leaves_exactly_as_many_batches_as_there_are_slots() {
             let mut stream = open(&source(), &config, 0);
             let slots = u64::from(num_slots);
             eventually("all slots are filled", || stream.metrics().ready_slots() == num_slots);
+            eventually("the last rows are counted", || decoded(&stream) >= slots * 8);
             thread::sleep(SETTLE);
             assert_eq!(decoded(&stream), slots * 8);
 
@@ -37,6 +38,7 @@ fn a_trainer_that_stops_leaves_exactly_as_many_batches_as_there_are_slots() {
 
             drop(held);
             eventually("the slot is filled again", || stream.metrics().ready_slots() == num_slots);
+            eventually("the last rows are counted", || decoded(&stream) >= (slots + 1) * 8);
             thread::sleep(SETTLE);
             assert_eq!(decoded(&stream), (slots + 1) * 8);
         }

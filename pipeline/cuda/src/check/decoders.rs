@@ -217,7 +217,10 @@ fn by_engines(
                 Begun::UnderWay => {
                     busy.push_back(batch.into_iter().map(|(_, surface)| surface).collect());
                 }
-                Begun::Refused(_) => refused += images.len() as u64,
+                Begun::Refused(_) => {
+                    clock.ended(0);
+                    refused += images.len() as u64;
+                }
             }
         } else if busy.is_empty() {
             // Nothing can be decoded and nothing comes free.
@@ -241,11 +244,8 @@ fn finish(
 ) -> Result<u64, CudaError> {
     let whole = decoder.finish()?;
     let images = busy.pop_front().map_or(0, |surfaces| surfaces.len() as u64);
-    if whole {
-        clock.done(images);
-        return Ok(0);
-    }
-    Ok(images)
+    clock.ended(if whole { images } else { 0 });
+    Ok(if whole { 0 } else { images })
 }
 
 /// Decodes an image; false where it is refused.
@@ -278,8 +278,17 @@ fn by_threads<'a>(
             .map(|(worker, decode)| scope.spawn(move || one(worker, decode)))
             .collect();
         std::thread::sleep(times.warm_up);
-        let (before, from) = (done.load(Relaxed), Instant::now());
+        // The counts are read within the time: a stop between the two readings must not make a rate that nobody has.
+        let from = Instant::now();
+        let (before, refused_before) = (done.load(Relaxed), refused.load(Relaxed));
         std::thread::sleep(times.measured);
+        while done.load(Relaxed) == before
+            && refused.load(Relaxed) == refused_before
+            && threads.iter().any(|thread| !thread.is_finished())
+        {
+            // Longer than asked for, rather than a rate of nothing.
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let (after, seconds) = (done.load(Relaxed), from.elapsed().as_secs_f64());
         stop.store(true, Relaxed);
         for thread in threads {

@@ -48,6 +48,8 @@ pub(super) struct Behaviour {
     pub(super) kernels_fail_at: Option<u32>,
     /// The device has done nothing of what is enqueued when it is asked, and a wait for a fence takes [`LAZY`].
     pub(super) lazy: bool,
+    /// A batch of the engines takes as long as all that was before it, so that they are the slowest stage of any machine.
+    pub(super) engines_lag: bool,
     /// What a batch of the engines takes, and what an image of a worker takes.
     pub(super) batch_takes: Duration,
     pub(super) image_takes: Duration,
@@ -65,6 +67,7 @@ impl Default for Behaviour {
             kernels_panic_at: None,
             kernels_fail_at: None,
             lazy: false,
+            engines_lag: false,
             batch_takes: Duration::ZERO,
             image_takes: Duration::ZERO,
         }

@@ -61,13 +61,17 @@ fn a_trace_that_is_full_takes_no_more_and_says_so() {
 
 #[test]
 fn short_waits_and_spans_of_others_are_left_out() {
-    let (summary, events) = record(100, || {
-        tracing::trace_span!(WAIT_INPUT).in_scope(|| ());
+    let (_, events) = record(1000, || {
+        // A busy machine makes some of them long.
+        for _ in 0..100 {
+            tracing::trace_span!(WAIT_INPUT).in_scope(|| ());
+        }
         tracing::trace_span!(WAIT_OUTPUT).in_scope(|| std::thread::sleep(SHORTEST_WAIT));
         tracing::trace_span!(target: "other", "foreign").in_scope(|| ());
     });
-    assert_eq!(summary.num_events, 1, "{events:?}");
+    assert!(named(&events, WAIT_INPUT).len() < 100, "{events:?}");
     assert_eq!(named(&events, WAIT_OUTPUT).len(), 1);
+    assert!(named(&events, "foreign").is_empty());
 }
 
 #[test]

@@ -20,30 +20,36 @@ pub(super) struct Clock {
     /// When the count began.
     from: Option<Instant>,
     to: Instant,
+    /// Batches that have ended since then, and their images.
+    batches: u64,
     images: u64,
 }
 
 impl Clock {
     pub(super) fn new(times: Times) -> Self {
         let begun = Instant::now();
-        Self { times, begun, from: None, to: begun, images: 0 }
+        Self { times, begun, from: None, to: begun, batches: 0, images: 0 }
     }
 
-    /// A batch has ended.
-    pub(super) fn done(&mut self, images: u64) {
+    /// A batch has ended, with so many images; none where it was refused.
+    pub(super) fn ended(&mut self, images: u64) {
         self.to = Instant::now();
         match self.from {
-            Some(_) => self.images += images,
+            Some(_) => {
+                self.batches += 1;
+                self.images += images;
+            }
             None if self.to - self.begun >= self.times.warm_up => self.from = Some(self.to),
             None => {}
         }
     }
 
-    /// Whether the time is over, also where no batch ends.
+    /// Whether the time is over. It is longer than asked for where no batch has ended in it, so that its rate is none of
+    /// nothing.
     pub(super) fn is_over(&self) -> bool {
         match self.from {
-            Some(from) => from.elapsed() >= self.times.measured,
-            None => self.begun.elapsed() >= self.times.warm_up + self.times.measured,
+            Some(from) => self.batches > 0 && from.elapsed() >= self.times.measured,
+            None => false,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Instant;
 
 use smog_pipeline::codec::{DecodeLimits, DecodeRequest, DecoderKind, Pixels, decoder, probe};
 
@@ -59,11 +60,13 @@ pub(super) struct EngineDecoder {
     /// Whether each batch under way is whole.
     busy: VecDeque<bool>,
     log: Arc<Log>,
+    made: Instant,
 }
 
 impl EngineDecoder {
     pub(super) fn new(behaviour: Behaviour, max_images: usize, log: Arc<Log>) -> Self {
-        Self { single: Decoder::new(behaviour), max_images, busy: VecDeque::new(), log }
+        let (single, made) = (Decoder::new(behaviour), Instant::now());
+        Self { single, max_images, busy: VecDeque::new(), log, made }
     }
 }
 
@@ -100,7 +103,8 @@ impl BatchDecoder for EngineDecoder {
     }
 
     fn finish(&mut self) -> Result<bool, CudaError> {
-        std::thread::sleep(self.single.behaviour.batch_takes);
+        let Behaviour { engines_lag, batch_takes, .. } = self.single.behaviour;
+        std::thread::sleep(if engines_lag { self.made.elapsed() } else { batch_takes });
         Ok(self.busy.pop_front().expect("a batch is under way"))
     }
 }

@@ -1,36 +1,53 @@
 //! Rings of the renderer are metered: rows before the engines and the workers, images before the kernels, the memory for
 //! images, slots.
 
-use smog_pipeline::runtime::metrics::{DeviceMetrics, StreamMetrics};
+use std::time::Instant;
+
+use smog_pipeline::runtime::metrics::{Bottleneck, DeviceMetrics, StreamMetrics};
 use smog_pipeline::runtime::{DECODE, KERNELS, SURFACES, TRAINER};
 
 use super::super::host::LAZY;
 use super::*;
 
-/// Rows of a batch, and slots of the stream.
-const ROWS: u64 = 10;
+/// Slots of the stream.
 const SLOTS: u64 = StreamConfig::DEFAULT_NUM_SLOTS as u64;
 
-/// Takes `steps` batches as a trainer does, and waits until all slots are full again and everything stands still.
+/// Takes a batch as a trainer does.
+fn step(stream: &mut BatchStream) {
+    let batch = DeviceBatch::new(take(stream).unwrap()).unwrap();
+    // SAFETY: the device does not look at the stream.
+    unsafe {
+        batch.wait_ready(host::TRAINER).unwrap();
+        batch.release(host::TRAINER).unwrap();
+    }
+}
+
+/// Takes `steps` batches and waits until all slots are full again and everything stands still.
+fn filled(
+    kind: impl Fn(u32) -> Kind,
+    behaviour: Behaviour,
+    steps: u64,
+) -> (BatchStream, Arc<DeviceRenderer>) {
+    let (source, device) = (Images::source(70, kind), HostDevice::new(behaviour));
+    let (mut stream, renderer) = open(&source, &config(), &device, Unchecked::Decode);
+    for _ in 0..steps {
+        step(&mut stream);
+    }
+    // A slot is counted when nothing of it is left to do.
+    let ready = |metrics: &StreamMetrics| metrics.queue(TRAINER).map_or(0, |queue| queue.depth);
+    while u64::from(ready(&stream.metrics())) < SLOTS {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    (stream, renderer)
+}
+
+/// The same; gives what was counted until then.
 fn metered(
     kind: impl Fn(u32) -> Kind,
     behaviour: Behaviour,
     steps: u64,
 ) -> (StreamMetrics, RouteCounts) {
-    let (source, device) = (Images::source(70, kind), HostDevice::new(behaviour));
-    let (mut stream, renderer) = open(&source, &config(), &device, Unchecked::Decode);
-    for _ in 0..steps {
-        let batch = DeviceBatch::new(take(&mut stream).unwrap()).unwrap();
-        // SAFETY: the device does not look at the stream.
-        unsafe {
-            batch.wait_ready(host::TRAINER).unwrap();
-            batch.release(host::TRAINER).unwrap();
-        }
-    }
-    let made = |metrics: &StreamMetrics| metrics.stage(KERNELS).map_or(0, |s| s.samples_total);
-    while made(&stream.metrics()) < (steps + SLOTS) * ROWS {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let (stream, renderer) = filled(kind, behaviour, steps);
     let metrics = stream.metrics();
     stream.close().unwrap();
     (metrics, renderer.counts())
@@ -79,13 +96,25 @@ fn without_engines_there_is_neither_a_queue_before_them_nor_one_behind() {
 #[test]
 fn slow_engines_are_the_slowest_stage_and_rows_wait_for_them() {
     watched(|| {
-        let batch_takes = Duration::from_millis(10);
-        let behaviour = Behaviour { batch_takes, ..Behaviour::default() };
-        let (metrics, counts) = metered(|_| Kind::Plain, behaviour, 25);
-        let slowest = metrics.bottleneck(metrics.uptime_seconds).expect("there are stages");
-        assert_eq!(slowest.stage, ENGINES, "{metrics:#?} {counts:?}");
-        assert!(slowest.busy_ratio > 0.5, "{slowest:?}");
-        assert!(fill(&metrics, ENGINES) > 0.25, "{:?}", metrics.rings(None));
+        let behaviour = Behaviour { engines_lag: true, ..Behaviour::default() };
+        let source = Images::source(70, |_| Kind::Plain);
+        let (mut stream, _) =
+            open(&source, &config(), &HostDevice::new(behaviour), Unchecked::Decode);
+        // Each of their batches doubles the time, so sooner or later hardly anything is beside it.
+        let (metrics, busy_ratio) = loop {
+            step(&mut stream);
+            let metrics = stream.metrics();
+            let slowest = metrics.bottleneck(metrics.uptime_seconds);
+            if let Some(Bottleneck { stage: ENGINES, busy_ratio }) = slowest
+                && busy_ratio > 0.5
+            {
+                break (metrics, busy_ratio);
+            }
+        };
+        stream.close().unwrap();
+        // While they are busy there is a row at least of the eight that they hold.
+        let fill = fill(&metrics, ENGINES);
+        assert!(fill > 0.9 * busy_ratio / 8.0, "{fill}, busy {busy_ratio}");
     });
 }
 
@@ -99,10 +128,20 @@ fn memory_of_images_counts_as_in_use_until_the_kernels_have_read_them() {
         assert!(ratio > 0.0 && ratio < 0.5, "{ratio}");
         // Memory for two images on a device that does nothing before it is waited for.
         let behaviour = Behaviour { surface_bytes: 14_000, lazy: true, ..Behaviour::default() };
-        let (metrics, _) = metered(|_| Kind::Plain, behaviour, 25);
-        let found = device(&metrics);
+        let (stream, _) = filled(|_| Kind::Plain, behaviour, 25);
+        let begun = Instant::now();
+        let found = device(&stream.metrics());
         assert!(found.surfaces_bytes > 0, "{found:?}");
-        assert!(fill(&metrics, SURFACES) > 0.25, "{:?}", metrics.rings(None));
+        let since = Instant::now();
+        std::thread::sleep(Duration::from_millis(5));
+        let least = since.elapsed().as_secs_f64();
+        let later = device(&stream.metrics());
+        let most = begun.elapsed().as_secs_f64();
+        // Nothing happens meanwhile: the same bytes are in use all the time.
+        let added = later.surfaces_byte_seconds_total - found.surfaces_byte_seconds_total;
+        let seconds = added / found.surfaces_bytes as f64;
+        assert!((least..=most).contains(&seconds), "{seconds} s, not {least} to {most}");
+        stream.close().unwrap();
         assert!(found.wait_kernels_seconds_total >= LAZY.as_secs_f64(), "{found:?}");
     });
 }
@@ -136,12 +175,7 @@ fn a_stream_counts_from_its_own_beginning() {
                 BatchStream::open_with(Arc::clone(&source), config(), Start::Step(0), parts)
                     .unwrap();
             for _ in 0..4 {
-                let batch = DeviceBatch::new(take(&mut stream).unwrap()).unwrap();
-                // SAFETY: the device does not look at the stream.
-                unsafe {
-                    batch.wait_ready(host::TRAINER).unwrap();
-                    batch.release(host::TRAINER).unwrap();
-                }
+                step(&mut stream);
             }
             let found = stream.metrics().device.expect("the renderer is on a device");
             assert_eq!(found.unfinished_batches_total, 4);
