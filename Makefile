@@ -6,11 +6,12 @@ PYTHON ?= python3
 
 .PHONY: help setup build demo test test-interop loom sanitize soak lint fmt clippy docs deny bench bench-peers
 .PHONY: bench-step bench-kmeans bench-learning gpu-check gpu-bundle
-.PHONY: fuzz sanitize-decoders clean-cache
+.PHONY: fuzz sanitize-decoders clean-cache test-stalls
 
 help:
 	@echo "make demo          draw pictures, shard them, train a small encoder, show what it learnt"
 	@echo "make test          run all tests"
+	@echo "make test-stalls   run Cargo's tests, with the processes stopped for up to 0.6 s now and then"
 	@echo "make test-interop  shards, encoders and features read by the Python world, its files by us (2.5 GB)"
 	@echo "make loom          run the ring of slots through every order of events"
 	@echo "make sanitize      run ring and stream under Miri, sanitizers and valgrind, as far as they are there"
@@ -43,6 +44,10 @@ test: setup
 	$(PYTHON) -B -m unittest discover -s scripts
 	$(PYTHON) -B -m unittest discover -s benches/peers
 	$(CARGO) test --workspace
+
+# What passes here depends on no time.
+test-stalls: setup
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(CURDIR)/scripts/stalls" $(CARGO) test --workspace --no-fail-fast
 
 # Builds both programs: one alone would have other features of shared crates, and build those again.
 test-interop: build
