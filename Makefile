@@ -3,6 +3,9 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 PYTHON ?= python3
+# Scripts look for the programs here, wherever a user's own settings of Cargo would put them.
+build demo test-interop gpu-check gpu-bundle bench-peers bench-step bench-kmeans bench-learning: \
+    export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
 .PHONY: help setup build demo test test-interop loom sanitize soak lint fmt clippy docs deny bench bench-peers
 .PHONY: bench-step bench-kmeans bench-learning gpu-check gpu-bundle

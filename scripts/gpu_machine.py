@@ -93,8 +93,9 @@ class Machine:
             "import importlib.metadata as m, importlib.util as u;"
             "print(m.version('torch'), u.find_spec('torch').submodule_search_locations[0])")  # fmt: skip
         self.torch, _, package = (found or "").partition(" ")
-        # The wheel's folder holds both halves of libtorch; its own paths lead to NVIDIA's libraries.
-        if self.torch.startswith(TORCH) and device != "cpu":
+        # The wheel's folder holds both halves of libtorch; its own paths lead to NVIDIA's libraries. On a CPU it serves a
+        # machine to which the programs were carried without the libtorch that they were built with.
+        if self.torch.startswith(TORCH):
             site = Path(package).parent
             folders = [f"{package}/lib", str(site / "nvidia/cu13/lib"), os.environ.get("LD_LIBRARY_PATH")]
             self.environment["LD_LIBRARY_PATH"] = os.pathsep.join(folder for folder in folders if folder)

@@ -20,6 +20,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -30,6 +31,11 @@ from wheels import CUDA_HALF, LIBTORCH, MARKER, NVJPEG, NVRTC, SetupError, insta
 
 CLONE = Path(__file__).resolve().parent.parent
 CONFIG_HEADER = "# Written by scripts/setup; not tracked."
+# Folders that we make in the cache: libraries and halves of them, Python environments, build folders of CI, cargo-deny.
+OURS = re.compile(
+    r"(libtorch|libtorch-cuda|nvjpeg|nvrtc)-[\d.]+(-cu\d+)?|\.(libtorch|libtorch-cuda|nvjpeg|nvrtc)-[\d.]+(-cu\d+)?\.partial-\d+"
+    r"|venv-[a-z]+-[0-9a-f]{12}|target-[0-9a-f]{16}|cargo-deny-[\d.]+"
+)
 
 
 BUILD_TOOLS = (
@@ -44,8 +50,13 @@ def cache_root(environment: dict[str, str]) -> Path:
     """The cache folder outside the clone."""
     if environment.get("SMOG_CACHE"):
         return Path(environment["SMOG_CACHE"]).absolute()
-    home = environment.get("XDG_CACHE_HOME") or os.path.join(environment.get("HOME", str(Path.home())), ".cache")
-    return Path(home).absolute() / "smog"
+    if environment.get("XDG_CACHE_HOME"):
+        return Path(environment["XDG_CACHE_HOME"]).absolute() / "smog"
+    try:
+        home = Path(environment.get("HOME") or Path.home())
+    except RuntimeError as error:
+        raise SetupError("there is neither HOME nor a home folder of this user; set SMOG_CACHE to a folder") from error
+    return home.absolute() / ".cache/smog"
 
 
 def check_platform(system: str, machine: str) -> None:
@@ -172,9 +183,13 @@ def make_venv(cache: Path, name: str, requirements: Path, run=subprocess.run) ->
         return python
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache / ".setup.lock"):
+        # Another set-up made it while this one waited.
+        if marker.exists() and python.exists():
+            return python
         # It cannot be built elsewhere and renamed, since it holds its own path; so the marker comes last.
         for old in cache.glob(f"venv-{name}-*"):
-            shutil.rmtree(old)
+            if OURS.fullmatch(old.name):
+                shutil.rmtree(old)
         say(f"making a Python environment from {requirements}")
         steps = (
             [sys.executable, "-m", "venv", str(folder)],
@@ -191,10 +206,9 @@ def make_venv(cache: Path, name: str, requirements: Path, run=subprocess.run) ->
 
 
 def clean(cache: Path) -> None:
-    """Removes what we know to be ours; anything else in the folder stays."""
-    ours = [f"{hidden}{name}-*" for name in ("libtorch", "nvjpeg", "nvrtc") for hidden in ("", ".")]
-    for pattern in (*ours, "venv-*", "target-*", "cargo-deny-*"):
-        for folder in sorted(cache.glob(pattern)):
+    """Removes what we know to be ours; anything else in the folder stays, since SMOG_CACHE may be a folder of many things."""
+    for folder in sorted(cache.iterdir()) if cache.is_dir() else ():
+        if OURS.fullmatch(folder.name) and folder.is_dir():
             say(f"removing {folder}")
             shutil.rmtree(folder)
 

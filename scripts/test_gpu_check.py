@@ -227,9 +227,11 @@ class Command(unittest.TestCase):
     def test_the_libraries_of_the_right_torch_are_offered_and_its_name_is_known(self):
         self.program("python", 'case "$2" in *torch*) echo "2.11.0 /site/torch";; *) exit 1;; esac')
         budget = gpu_machine.Budget(None, 60)
-        machine = gpu_machine.Machine(self.programs, "cuda:0", str(self.programs / "python"), budget)
-        self.assertEqual(machine.torch, "2.11.0")
-        self.assertTrue(machine.environment["LD_LIBRARY_PATH"].startswith("/site/torch/lib:/site/nvidia/cu13/lib"))
+        for device in ("cuda:0", "cpu"):
+            machine = gpu_machine.Machine(self.programs, device, str(self.programs / "python"), budget)
+            self.assertEqual(machine.torch, "2.11.0")
+            self.assertTrue(machine.environment["LD_LIBRARY_PATH"].startswith("/site/torch/lib:/site/nvidia/cu13/lib"))
+            self.assertEqual(machine.about_torch(), "the libraries of torch 2.11.0 were offered")
 
     def test_missing_programs_are_an_error_of_use(self):
         code, errors = self.call()

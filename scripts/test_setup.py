@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -168,10 +169,15 @@ class Cargo(Case):
 
 class Cache(Case):
     def test_clean_removes_only_what_is_known_to_be_ours(self):
-        for name in ("libtorch-1", "nvjpeg-1", "target-0123", "venv-interop-45", ".libtorch-1.partial-7", "mine"):
+        ours = ["libtorch-2.11.0-cu130", "libtorch-cuda-2.11.0-cu130", "nvjpeg-13.0.4.44", ".libtorch-2.11.0-cu130.partial-7"]
+        ours += ["target-c8ad9075c19025cb", "venv-interop-7ec20f69c4a9", "cargo-deny-0.20.2", "nvrtc-13.0.88"]
+        # SMOG_CACHE may be a folder of somebody's projects.
+        foreign = ["libtorch-mine", "mine", "target-0123", "target-speech", "venv-interop", "venv-work-3.11"]
+        for name in ours + foreign:
             (self.cache / name).mkdir(parents=True)
         setup.clean(self.cache)
-        self.assertEqual(self.left_in_cache(), ["mine"])
+        self.assertEqual(self.left_in_cache(), sorted(foreign))
+        setup.clean(self.cache / "never made")
 
 
 class Environments(Case):
@@ -197,6 +203,25 @@ class Environments(Case):
         other, commands = self.make("a==2\n")
         self.assertEqual(len(commands), 2)
         self.assertEqual(self.left_in_cache(), [other.parent.parent.name])
+
+    def test_an_environment_that_another_set_up_made_meanwhile_is_taken_and_nothing_foreign_is_removed(self):
+        made, _ = self.make("a==1\n")
+        (self.cache / "venv-interop-mine").mkdir()
+        marker, seen = made.parent.parent / setup.MARKER, []
+
+        @contextlib.contextmanager
+        def waited(path):
+            # The other one ends while this one waits for the lock.
+            seen.append(path)
+            marker.touch()
+            yield
+
+        marker.unlink()
+        with mock.patch.object(setup, "locked", waited):
+            self.assertEqual(self.make("a==1\n"), (made, []))
+        self.assertEqual(len(seen), 1)
+        self.make("a==2\n")
+        self.assertIn("venv-interop-mine", self.left_in_cache())
 
     def test_a_failed_environment_is_removed(self):
         with self.assertRaises(setup.SetupError):

@@ -7,6 +7,7 @@ import argparse
 import copy
 import json
 import math
+import os
 import time
 from pathlib import Path
 
@@ -91,6 +92,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, required=True)
     parser.add_argument("--size", type=int, required=True, help="side of the views")
     parser.add_argument("--scale", type=float, required=True, help="smallest share of the picture in a crop")
+    parser.add_argument("--channels-last", action="store_true", help="networks and views in that layout, as smog has them")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     numpy.random.seed(args.seed)
@@ -105,16 +107,19 @@ def main() -> None:
         num_workers=args.workers,
         persistent_workers=args.workers > 0,
     )
-    model = Model(args.width)
+    layout = torch.channels_last if args.channels_last else torch.contiguous_format
+    model = Model(args.width).to(memory_format=layout)
     bank = MemoryBankModule(size=(RESET_STEPS * args.batch_size, DIM))
     optimizer = torch.optim.SGD(model.parameters(), lr=args.lr, momentum=0.9, weight_decay=1e-6)
     report = {"steps": 0, "resets": 0, "points": [], "losses": []}
 
-    # The clock stands while the encoder is saved. The rate falls along a cosine of the time, so that it ends low however
-    # many steps there were.
-    elapsed, clock, step = 0.0, time.perf_counter(), 0
+    # The clock starts with the first batch, as smog's does, and stands while the encoder is saved. The rate falls along a
+    # cosine of the time, so that it ends low however many steps there were.
+    elapsed, clock, step = 0.0, None, 0
     while marks:
         for views in loader:
+            clock = clock or time.perf_counter()
+            views = [view.to(memory_format=layout) for view in views]
             online, target = views if step % 2 == 0 else reversed(views)
             if step > 0 and step % RESET_STEPS == 0:
                 model.reset(bank.bank)
@@ -136,12 +141,13 @@ def main() -> None:
             elapsed = now
             report["points"].append({"seconds": now, "step": step})
             report["losses"].append(loss.item())
-            save_file(model.encoder.state_dict(), args.out / f"encoder-{len(report['points'])}.safetensors")
+            weights = {name: weight.contiguous() for name, weight in model.encoder.state_dict().items()}
+            save_file(weights, args.out / f"encoder-{len(report['points'])}.safetensors")
             marks.pop(0)
             clock = time.perf_counter()
             if not marks:
                 break
-    report["steps"] = step
+    report["steps"], report["threads_spin"] = step, os.environ.get("GOMP_SPINCOUNT")
     (args.out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
 
 

@@ -52,7 +52,11 @@ def parser(description: str, rounds: int, cases: list[str]) -> argparse.Argument
 
 def environment() -> Path:
     """The pinned environment's python; made if need be."""
-    return setup.make_venv(setup.cache_root(dict(os.environ)), "lightly", HERE / "requirements.txt")
+    try:
+        setup.install_packages(setup.missing_packages(need_pip=False, need_venv=True))
+        return setup.make_venv(setup.cache_root(dict(os.environ)), "lightly", HERE / "requirements.txt")
+    except setup.SetupError as error:
+        raise SystemExit(str(error)) from error
 
 
 def build(example: str) -> Path:

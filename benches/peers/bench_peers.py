@@ -286,12 +286,15 @@ class Bench:
                 f"Loaders take turns, {options.rounds} rounds of {options.seconds:g} s; medians of the rounds, ratios"
                 " of medians. Peers stay alive in between, halted; a window starts after"
                 f" {options.warmup_seconds:g} s, when the queue is used up, and ends with a batch.",
-                "Images come from the page cache, batches of "
+                "Peers read from the page cache, FFCV its own file, the others one file for each image. smog reads its shards"
+                f" once, during the start: these {images.bytes / 1e6:.0f} MB fit into its memory, where it keeps them, so its"
+                " figures are without reading.",
+                "Batches of "
                 + ", ".join(f"{batch} for {views}" for views, batch in BATCH.items())
                 + ", as bytes (uint8), taken by a consumer that does nothing; no loader comes to an end of an epoch.",
                 "Workers: threads of smog, DALI and FFCV, processes of torch's DataLoader. CPU ms and memory are those"
-                " of the whole loader, with its reading and collating. Memory: proportional set size; smog's is the"
-                " peak of its resident size.",
+                " of the whole loader, with its reading and collating; smog's CPU ms those of its threads, without the"
+                " consumer. Memory: proportional set size; smog's is the peak of its resident size.",
                 "All loaders get the same recipe (`benches/peers/recipes/`). DALI has one order of colour changes.",
                 "Writing: same source, same disk, page cache warm. The last output is removed and the file system"
                 " synced before; the time ends when the output is on the disk (syncfs). Python's imports do not count.",

@@ -82,7 +82,8 @@ class Target:
             return "not measured"
         if self.reached >= self.least:
             return "reached"
-        return f"missed by {100 * (1 - self.reached / self.least):.0f} %"
+        missed = 100 * (1 - self.reached / self.least)
+        return f"missed by {missed:.0f} %" if missed >= 1 else "missed by less than 1 %"
 
 
 def median(values: list[float]) -> float | None:

@@ -47,6 +47,7 @@ class Ratios(unittest.TestCase):
         self.assertEqual(reached["SMoG views: smog / DALI"], (5.0, "missed by 17 %"))
         self.assertEqual(reached["SMoG views: smog / torchvision"], (8.0, "missed by 33 %"))
         self.assertEqual(reached["SMoG views: smog / plain decode"], (0.4, "missed by 20 %"))
+        self.assertEqual(Target("by a hair", 12.0, 11.994).verdict(), "missed by less than 1 %")
         self.assertEqual(reached[f"{SMOG_VIEWS}: smog, two workers / one"], (1.95, "reached"))
         self.assertEqual(len(reached), 4, "views that were not measured have no targets")
 

@@ -5,10 +5,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::support::{Folder, Run, contents, jpeg, manifest, shards, tools};
+use crate::support::{Folder, Kills, Run, contents, jpeg, manifest, shards, tools};
 
 const SIZES: [&str; 4] = ["--shard-size", "40kB", "--row-group-size", "15kB"];
 
@@ -282,7 +281,8 @@ fn parts_and_merges_killed_at_any_moment_leave_no_data_set_or_the_whole_one() {
     let whole = folder.path("whole");
     let start = Instant::now();
     assert_eq!(shard(&src, &whole, &[]).code, 0);
-    let took = start.elapsed();
+    let (mut parts, mut merges) =
+        (Kills::new(start.elapsed() / 2), Kills::new(Duration::from_millis(12)));
     let expected = contents(&format!("{whole}/train"));
     let nothing_or_all = |out: &str| {
         if fs::exists(format!("{out}/train")).unwrap() {
@@ -291,16 +291,12 @@ fn parts_and_merges_killed_at_any_moment_leave_no_data_set_or_the_whole_one() {
             assert_eq!(tools(&["verify", out]).code, 1);
         }
     };
-    let (mut parts_killed, mut merges_killed) = (0, 0);
     for attempt in 1..=8u32 {
         let [one, two, out] =
             ["one", "two", "out"].map(|name| folder.path(&format!("{attempt}/{name}")));
         for (dir, name, share) in [(&one, "1/2", attempt), (&two, "2/2", 9 - attempt)] {
             let args = [&["shard", &src, "--out", dir, "--part", name], &SIZES[..]].concat();
-            let mut child = spawn(&args);
-            sleep(took * share / 12 + Duration::from_millis(1));
-            child.kill().unwrap();
-            parts_killed += u32::from(!child.wait().unwrap().success());
+            parts.kill(&args, f64::from(share) / 6.0);
             nothing_or_all(dir);
         }
         let unmerged = merge(&[&one, "--from", &two]);
@@ -312,10 +308,7 @@ fn parts_and_merges_killed_at_any_moment_leave_no_data_set_or_the_whole_one() {
         let args = ["merge", &out, "--from", &one, "--from", &two];
         fs::create_dir_all(&out).unwrap();
         for share in [attempt, 9 - attempt, attempt] {
-            let mut child = spawn(&args);
-            sleep(Duration::from_micros(u64::from(share) * 1500));
-            child.kill().unwrap();
-            merges_killed += u32::from(!child.wait().unwrap().success());
+            merges.kill(&args, f64::from(share) / 8.0);
             nothing_or_all(&out);
         }
         let run = merge(&args[1..]);
@@ -323,11 +316,9 @@ fn parts_and_merges_killed_at_any_moment_leave_no_data_set_or_the_whole_one() {
         assert_eq!(contents(&format!("{out}/train")), expected, "attempt {attempt}");
         assert!(!fs::exists(format!("{out}/.train.partial")).unwrap());
     }
-    assert!(
-        parts_killed > 0 && merges_killed > 0,
-        "{parts_killed} and {merges_killed} were killed"
-    );
-    eprintln!("{parts_killed} of 16 parts and {merges_killed} of 24 merges were killed in time");
+    let killed = (parts.killed, merges.killed);
+    assert!(killed.0 > 0 && killed.1 > 0, "{killed:?} were killed");
+    eprintln!("{} of 16 parts and {} of 24 merges were killed in time", killed.0, killed.1);
 }
 
 #[test]

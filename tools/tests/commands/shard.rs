@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::support::{Folder, contents, jpeg, manifest, tools, tools_in_time};
+use crate::support::{Folder, Kills, contents, jpeg, manifest, tools, tools_in_time};
 
 #[test]
 fn an_imagenet_layout_becomes_two_splits_beside_the_source() {
@@ -128,25 +128,16 @@ fn a_run_killed_at_any_moment_leaves_no_data_set_and_the_next_one_finishes_the_s
     let whole = folder.path("whole");
     let start = std::time::Instant::now();
     assert_eq!(tools(&[&["shard", &src, "--out", &whole], &sizes[..]].concat()).code, 0);
-    let took = start.elapsed();
+    let mut kills = Kills::new(start.elapsed());
     let expected = contents(&format!("{whole}/train"));
 
-    let (mut killed, mut resumed) = (0, 0);
+    let mut resumed = 0;
     for attempt in 1..=12u32 {
         let out = folder.path(&format!("out-{attempt}"));
         let args = [&["shard", &src, "--out", &out], &sizes[..]].concat();
         // Kill twice, at different moments, before the run that may finish.
         for share in [attempt, 13 - attempt] {
-            let mut child = Command::new(env!("CARGO_BIN_EXE_smog-tools"))
-                .args(&args)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            sleep(took * share / 13 + Duration::from_millis(1));
-            child.kill().unwrap();
-            if !child.wait().unwrap().success() {
-                killed += 1;
+            if kills.kill(&args, f64::from(share) / 13.0) {
                 // A kill between the last rename and the exit finds the work done; before it, nothing shows.
                 let is_there = fs::exists(format!("{out}/train")).unwrap();
                 assert_eq!(tools(&["verify", &out]).code, i32::from(!is_there));
@@ -167,8 +158,8 @@ fn a_run_killed_at_any_moment_leaves_no_data_set_and_the_next_one_finishes_the_s
         assert!(left.is_empty(), "{left:?}");
     }
     // How many kills hit depends on the machine; that none did would make this test empty.
-    assert!(killed > 0, "no run was killed in time");
-    eprintln!("{killed} of 24 runs were killed in time, {resumed} were continued");
+    assert!(kills.killed > 0, "no run was killed in time");
+    eprintln!("{} of 24 runs were killed in time, {resumed} were continued", kills.killed);
 }
 
 #[test]

@@ -88,6 +88,39 @@ pub(crate) fn tools_in_time(args: &[&str], limit: Duration) -> Run {
     }
 }
 
+/// Runs of the program that are killed on their way, however fast the machine is.
+pub(crate) struct Kills {
+    /// What a run takes, by what was seen so far.
+    takes: Duration,
+    /// Runs that had not ended.
+    pub(crate) killed: u32,
+}
+
+impl Kills {
+    pub(crate) fn new(takes: Duration) -> Self {
+        Self { takes, killed: 0 }
+    }
+
+    /// Kills a run after `share` of what one takes; gives whether it was still under way.
+    pub(crate) fn kill(&mut self, args: &[&str], share: f64) -> bool {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_smog-tools"))
+            .args(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(self.takes.mul_f64(share));
+        child.kill().unwrap();
+        let is_killed = !child.wait().unwrap().success();
+        if is_killed {
+            self.killed += 1;
+        } else {
+            self.takes = self.takes.mul_f64(0.7);
+        }
+        is_killed
+    }
+}
+
 /// The manifest in a folder.
 pub(crate) fn manifest(dir: &str) -> Value {
     serde_json::from_slice(&fs::read(format!("{dir}/manifest.json")).unwrap()).unwrap()
