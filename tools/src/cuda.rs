@@ -121,6 +121,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let without = Machine { hardware: false, ..machine.clone() };
     add("pictures without JPEG engines", of_pictures(&without));
     add("renderer", of_renderer(&args, &machine));
+    // Last: a version of nvJPEG that crashes over damaged images must not take the other parts with it.
+    add("JPEG engines after damage", of_damage(&machine));
     Ok(if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
@@ -177,6 +179,16 @@ fn of_engines(machine: &Machine) -> anyhow::Result<Vec<Finding>> {
             "0",
             seen.early == 0,
         ),
+        judged(
+            format!(
+                "JPEG engines: images that are wrong with two batches at once, of {}",
+                2 * seen.images * seen.rounds
+            ),
+            seen.wrong.into(),
+            "",
+            "0",
+            seen.wrong == 0,
+        ),
         measured(
             format!("JPEG engines: memory for batches of {} images", seen.images),
             megabytes(seen.made_bytes),
@@ -187,17 +199,14 @@ fn of_engines(machine: &Machine) -> anyhow::Result<Vec<Finding>> {
             megabytes(seen.grown_bytes),
             "MB",
         ),
-        judged(
-            format!(
-                "JPEG engines: images spoilt by a cut-off one in the batch before, which was: {}",
-                seen.cut_off
-            ),
-            seen.spoilt.into(),
-            "",
-            "0",
-            seen.spoilt == 0,
-        ),
     ])
+}
+
+fn of_damage(machine: &Machine) -> anyhow::Result<Vec<Finding>> {
+    let Some(seen) = check::engines_after_damage(machine.device)? else { return Ok(Vec::new()) };
+    let name = "JPEG engines: images spoilt by a cut-off one in the batch before, which was";
+    let spoilt = f64::from(seen.spoilt);
+    Ok(vec![judged(format!("{name}: {}", seen.said), spoilt, "", "0", seen.spoilt == 0)])
 }
 
 fn of_pictures(machine: &Machine) -> anyhow::Result<Vec<Finding>> {

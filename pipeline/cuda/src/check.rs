@@ -15,7 +15,7 @@ use smog_pipeline::source::{Source, SourceError};
 use smog_pipeline::stream::{BatchStream, Next, Start, StreamConfig, StreamParts};
 
 pub use decoders::{DecodeRate, DecodeRates, decode_rates};
-pub use engines::{Engines, engines};
+pub use engines::{Damage, Engines, engines, engines_after_damage};
 
 use crate::driver::{Gpu, failed};
 use crate::kernels::{KernelOptions, Normalize, PixelKind};

@@ -20,6 +20,14 @@ use crate::CudaError;
 const NOTHING_THERE: [sys::CUresult; 2] =
     [sys::CUresult::CUDA_ERROR_STUB_LIBRARY, sys::CUresult::CUDA_ERROR_NO_DEVICE];
 
+/// What to do about it, where that is known.
+fn advice(code: sys::CUresult) -> &'static str {
+    if code == sys::CUresult::CUDA_ERROR_STUB_LIBRARY {
+        return ": a toolkit's stub (libcuda.so in a folder `stubs`) comes first in LD_LIBRARY_PATH; take that folder off";
+    }
+    ""
+}
+
 /// An opened device.
 #[derive(Clone, Debug)]
 pub struct Gpu {
@@ -40,7 +48,11 @@ impl Gpu {
         }
         result::init().map_err(|error| match error {
             DriverError(code) if NOTHING_THERE.contains(&code) => CudaError::DriverMissing {
-                problem: format!("libcuda.so.1 is there, and says {}", name_of(error)),
+                problem: format!(
+                    "the driver's library is there, and says {}{}",
+                    name_of(error),
+                    advice(code)
+                ),
             },
             error => failed("cuInit")(error),
         })?;

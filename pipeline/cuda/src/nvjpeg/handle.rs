@@ -96,6 +96,10 @@ impl Handle {
             );
         }
         let handle = Self { raw, interpolates };
+        if backend == Backend::Hardware {
+            // Their memory is allocated beforehand, for whole batches; padding might count for each image of one.
+            return Ok(handle);
+        }
         // SAFETY: the handle was just made.
         check("nvjpegSetDeviceMemoryPadding", unsafe {
             sys::nvjpegSetDeviceMemoryPadding(DEVICE_PADDING_BYTES, raw)

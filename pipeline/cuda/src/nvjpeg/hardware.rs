@@ -20,8 +20,13 @@ const NUM_STATES: usize = 2;
 /// Images per core of the engines in a batch where nothing else is said: enough that they do not run dry between two
 /// batches, and few enough that the last image of a slot does not wait long.
 const IMAGES_PER_CORE: u32 = 4;
-/// What the engines are told to expect; it also turns on the library's memory pool.
-const EXPECTED_SIDE: i32 = 512;
+/// Side of the largest images that the engines are told to expect, in whatever sampling; it also turns on the library's
+/// memory pool. A batch with larger ones makes nvJPEG free and allocate device memory, which waits for the device, so this
+/// is more than nearly all photographs of a training set have. It costs 12.6 MB for an image of a batch.
+const EXPECTED_SIDE: i32 = 2048;
+/// The engines are not asked for images with a smaller side, which their hardware does not take: a batch with one would
+/// fail as a whole.
+const LEAST_SIDE: u32 = 64;
 
 /// The engines of a device, used from one thread.
 #[derive(Debug)]
@@ -53,12 +58,9 @@ struct State {
     staging: PinnedMemory,
 }
 
-/// For the question whether an image is supported.
+/// For the question whether an image is supported; null where it was not made yet.
 #[derive(Debug)]
-struct Header {
-    jpeg: sys::nvjpegJpegStream_t,
-    params: sys::nvjpegDecodeParams_t,
-}
+struct Header(sys::nvjpegJpegStream_t);
 
 // SAFETY: the objects may be used in one thread at a time, whichever it is, and are not shared.
 unsafe impl Send for State {}
@@ -79,27 +81,13 @@ impl HardwareDecoder {
         staging_bytes: usize,
     ) -> Result<Self, CudaError> {
         gpu.bind()?;
-        let header = Header { jpeg: ptr::null_mut(), params: ptr::null_mut() };
+        let header = Header(ptr::null_mut());
         let (free, busy) = (Vec::new(), VecDeque::new());
         let mut new = Self { handle, free, busy, header, gpu: gpu.clone() };
-        // SAFETY: the handle is never destroyed, and each object is written to a valid place.
-        unsafe {
-            check(
-                "nvjpegJpegStreamCreate",
-                sys::nvjpegJpegStreamCreate(handle.raw(), &raw mut new.header.jpeg),
-            )?;
-            check(
-                "nvjpegDecodeParamsCreate",
-                sys::nvjpegDecodeParamsCreate(handle.raw(), &raw mut new.header.params),
-            )?;
-            check(
-                "nvjpegDecodeParamsSetOutputFormat",
-                sys::nvjpegDecodeParamsSetOutputFormat(
-                    new.header.params,
-                    sys::nvjpegOutputFormat_t_NVJPEG_OUTPUT_RGBI,
-                ),
-            )?;
-        }
+        // SAFETY: the handle is never destroyed, and the object is written to a valid place.
+        check("nvjpegJpegStreamCreate", unsafe {
+            sys::nvjpegJpegStreamCreate(handle.raw(), &raw mut new.header.0)
+        })?;
         for _ in 0..NUM_STATES {
             let mut state = State {
                 raw: ptr::null_mut(),
@@ -121,7 +109,8 @@ impl HardwareDecoder {
                     max_images as i32,
                     EXPECTED_SIDE,
                     EXPECTED_SIDE,
-                    sys::nvjpegChromaSubsampling_t_NVJPEG_CSS_420,
+                    // The largest, so that memory serves batches of any.
+                    sys::nvjpegChromaSubsampling_t_NVJPEG_CSS_444,
                     sys::nvjpegOutputFormat_t_NVJPEG_OUTPUT_RGBI,
                 )
             })?;
@@ -136,8 +125,11 @@ impl HardwareDecoder {
         width: u32,
         height: u32,
     ) -> Result<bool, CudaError> {
+        if width.min(height) < LEAST_SIDE {
+            return Ok(false);
+        }
         self.gpu.bind()?;
-        let Header { jpeg, params } = self.header;
+        let jpeg = self.header.0;
         // SAFETY: the bytes are read for their length, and nothing of them is used after the second call.
         let parsed = unsafe {
             sys::nvjpegJpegStreamParseHeader(
@@ -162,13 +154,12 @@ impl HardwareDecoder {
         }
         let mut refused = 1;
         // SAFETY: one integer is written to a valid place.
-        let asked = unsafe {
-            sys::nvjpegDecodeBatchedSupportedEx(self.handle.raw(), jpeg, params, &raw mut refused)
-        };
-        if is_refusal("nvjpegDecodeBatchedSupportedEx", asked) {
+        let asked =
+            unsafe { sys::nvjpegDecodeBatchedSupported(self.handle.raw(), jpeg, &raw mut refused) };
+        if is_refusal("nvjpegDecodeBatchedSupported", asked) {
             return Ok(false);
         }
-        check("nvjpegDecodeBatchedSupportedEx", asked)?;
+        check("nvjpegDecodeBatchedSupported", asked)?;
         // Zero is yes.
         Ok(refused == 0)
     }
@@ -304,14 +295,11 @@ impl Drop for HardwareDecoder {
         if bound.is_err() {
             return;
         }
-        let Header { jpeg, params } = self.header;
+        let jpeg = self.header.0;
         // SAFETY: each object was made by this decoder, is destroyed once, and all its work has ended.
         unsafe {
             for state in self.free.drain(..).filter(|state| !state.raw.is_null()) {
                 sys::nvjpegJpegStateDestroy(state.raw);
-            }
-            if !params.is_null() {
-                sys::nvjpegDecodeParamsDestroy(params);
             }
             if !jpeg.is_null() {
                 sys::nvjpegJpegStreamDestroy(jpeg);

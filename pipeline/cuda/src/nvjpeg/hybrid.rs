@@ -1,7 +1,7 @@
 //! nvJPEG's hybrid decoder: Huffman decoding on the calling thread, the rest on the GPU. One per worker.
 
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use cudarc::driver::CudaStream;
 use nvjpeg_sys as sys;
@@ -114,6 +114,8 @@ impl HybridDecoder {
         encoded: &[u8],
         surface: &Surface,
     ) -> Result<bool, CudaError> {
+        static SAID: Once = Once::new();
+
         self.gpu.bind()?;
         // SAFETY: passed on; `encoded` lives until all has ended, below.
         let status = unsafe { self.enqueue(encoded, surface) };
@@ -123,6 +125,16 @@ impl HybridDecoder {
         match status {
             (_, sys::nvjpegStatus_t_NVJPEG_STATUS_SUCCESS) => Ok(true),
             (what, status) if is_refusal(what, status) => Ok(false),
+            // The stream was waited for without an error, so the GPU is there and it is this image that failed.
+            (what, sys::nvjpegStatus_t_NVJPEG_STATUS_EXECUTION_FAILED) => {
+                SAID.call_once(|| {
+                    tracing::warn!(
+                        what,
+                        "nvJPEG fails to decode an image; the processor takes such images (said once)"
+                    );
+                });
+                Ok(false)
+            }
             (what, status) => check(what, status).map(|()| true),
         }
     }

@@ -7,7 +7,7 @@ mod hybrid;
 mod library;
 mod status;
 
-pub(crate) use handle::{Backend, Handle, engines, unless_refused};
+pub(crate) use handle::{Backend, Handle, JpegEngines, engines, unless_refused};
 pub(crate) use hardware::{Begun, HardwareDecoder};
 pub(crate) use hybrid::HybridDecoder;
 pub use library::{Nvjpeg, Version};

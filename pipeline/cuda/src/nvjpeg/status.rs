@@ -64,6 +64,8 @@ fn is_of_the_image(status: sys::nvjpegStatus_t) -> bool {
             // Seen for corrupt files by others, and for images over what the engines take.
             | sys::nvjpegStatus_t_NVJPEG_STATUS_INTERNAL_ERROR
             | sys::nvjpegStatus_t_NVJPEG_STATUS_INVALID_PARAMETER
+            // What the device cannot do with this stream or format.
+            | sys::nvjpegStatus_t_NVJPEG_STATUS_ARCH_MISMATCH
     )
 }
 
@@ -82,6 +84,6 @@ mod tests {
         assert_eq!(name(99), "a status without a name");
         let borne: Vec<_> = (0..12).filter(|&status| is_refusal("nvjpegDecode", status)).collect();
         // Without memory (5) the processor's decoder takes the image; a failed execution (6) may be a lost GPU.
-        assert_eq!(borne, [2, 3, 4, 5, 8, 9, 10]);
+        assert_eq!(borne, [2, 3, 4, 5, 7, 8, 9, 10]);
     }
 }
