@@ -100,8 +100,9 @@ pub enum DataError {
     },
     /// The data has other splits.
     #[error(
-        "{} has no split `{split}`; it has {}. To train on another one: --set data.split=NAME",
-        path.display(), found.join(", ")
+        "{} has no split `{split}`; it has {}{}",
+        path.display(), found.join(", "),
+        choice.map_or_else(String::new, |flag| format!(". To choose another one: {flag}"))
     )]
     NoSplit {
         /// The data.
@@ -110,6 +111,8 @@ pub enum DataError {
         split: String,
         /// Splits that are there.
         found: Vec<String>,
+        /// The flag that names another one, where it is known.
+        choice: Option<&'static str>,
     },
     /// The data cannot be found or opened.
     #[error(transparent)]
@@ -267,18 +270,30 @@ impl DataSet {
         })
     }
 
+    /// [`DataSet::open`] for a split that `flag` names: an error says so.
+    ///
+    /// # Errors
+    /// As [`DataSet::open`].
+    pub fn open_for(&self, split: &str, flag: &'static str) -> Result<Arc<dyn Source>, DataError> {
+        self.open(split).map_err(|error| error.chosen_by(flag))
+    }
+
     /// Samples for k-NN: the neighbours from `bank`, the queries from the first of `test_splits` that is
-    /// there, or else held out from the bank.
+    /// there, or else held out from the bank. Both are never the same samples, whatever their names (`val` and `validation`
+    /// are one split).
     ///
     /// # Errors
     /// If a split cannot be opened.
     pub fn knn(&self, bank: &str, test_splits: &[String]) -> Result<KnnData, DataError> {
-        let queries = self.first_split(test_splits).filter(|&split| split != bank);
-        Ok(KnnData {
-            bank: self.open(bank)?,
-            queries: queries.map(|split| self.open(split)).transpose()?,
-            name: queries.map_or_else(|| bank.to_owned(), |split| format!("{bank} -> {split}")),
-        })
+        let source = self.open(bank)?;
+        let queries = match self.first_split(test_splits).filter(|&split| split != bank) {
+            Some(split) => Some((split, self.open(split)?)),
+            None => None,
+        };
+        let queries = queries.filter(|(_, queries)| queries.digest() != source.digest());
+        let name =
+            queries.as_ref().map_or(bank.to_owned(), |(split, _)| format!("{bank} -> {split}"));
+        Ok(KnnData { bank: source, queries: queries.map(|(_, queries)| queries), name })
     }
 
     /// The first of `splits` that is there.
@@ -291,12 +306,23 @@ impl DataSet {
     }
 }
 
+impl DataError {
+    /// Says which flag names the split that is not there.
+    #[must_use]
+    pub fn chosen_by(mut self, flag: &'static str) -> Self {
+        if let Self::NoSplit { choice, .. } = &mut self {
+            *choice = Some(flag);
+        }
+        self
+    }
+}
+
 impl From<OpenError> for DataError {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::NoSplit { path, split, found }
             | OpenError::Manifest(ManifestError::NoSplit { dir: path, split, found }) => {
-                Self::NoSplit { path, split, found }
+                Self::NoSplit { path, split, found, choice: None }
             }
             error => Self::Open(error),
         }

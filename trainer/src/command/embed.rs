@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let trained = args.subject.wanted().load()?;
     let (data, _) = args.subject.data(&trained.config)?;
     let split = args.split.as_ref().unwrap_or(&trained.config.data.split);
-    let source = data.open(split).map_err(TrainError::from)?;
+    let source = data.open_for(split, "--split NAME").map_err(TrainError::from)?;
     let num_samples = source.num_samples();
     let mut progress = EvalProgress::new(num_samples);
     let normalizer = Normalizer::new(trained.backbone.device())?;

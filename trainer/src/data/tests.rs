@@ -183,15 +183,33 @@ fn all_that_is_kept_of_a_folder_is_named() {
 }
 
 #[test]
-fn another_split_is_named_with_its_setting() {
+fn another_split_is_named_with_the_flag_that_chose_it() {
     let photos = Photos::new(&["a/1.png"]);
     let (cached, _) = photos.find().unwrap();
     let given = cached.join("train");
-    let error = find(given.to_str().unwrap()).unwrap().open("test").err().unwrap();
+    let data = find(given.to_str().unwrap()).unwrap();
+    let message = data.open("test").err().unwrap().to_string();
+    assert!(message.ends_with("no split `test`; it has train"), "{message}");
+    let error = data.open_for("test", "--split NAME").err().unwrap();
     let message = error.to_string();
-    assert!(message.contains("no split `test`; it has train"), "{message}");
-    assert!(message.contains("--set data.split=NAME"), "{message}");
+    assert!(message.ends_with("it has train. To choose another one: --split NAME"), "{message}");
     assert!(crate::error::TrainError::from(error).is_usage());
+}
+
+/// A query that is its own neighbour would be right whatever the encoder.
+#[test]
+fn bank_and_queries_are_never_one_split_by_two_names() {
+    let photos = Photos::new(&["train/a/1.png", "validation/a/2.png", "validation/b/3.png"]);
+    let (cached, _) = photos.find().unwrap();
+    let data = find(cached.to_str().unwrap()).unwrap();
+    for bank in ["validation", "val"] {
+        for test in ["val", "validation"] {
+            let knn = data.knn(bank, &[test.to_owned()]).unwrap();
+            assert!(knn.queries.is_none() && knn.name == bank, "{}", knn.name);
+        }
+    }
+    let knn = data.knn("train", &["val".to_owned()]).unwrap();
+    assert!(knn.queries.is_some() && knn.name == "train -> val", "{}", knn.name);
 }
 
 fn find(given: &str) -> Result<DataSet, DataError> {

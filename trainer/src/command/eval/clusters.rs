@@ -58,7 +58,7 @@ pub(super) fn run(args: &ClustersArgs) -> Result<()> {
     let branch = branch_name(wanted.branch);
     let (data, path) = args.subject.data(&config)?;
     let split = args.split.as_ref().unwrap_or(&config.data.split);
-    let source = data.open(split).map_err(TrainError::from)?;
+    let source = data.open_for(split, "--split NAME").map_err(TrainError::from)?;
     ensure!(
         !source.classes().is_empty(),
         "{split} has no labels to compare the groups with; shard a folder with one folder per class"

@@ -41,7 +41,7 @@ pub(super) fn run(args: &GroupsArgs) -> Result<()> {
     let (config, model, step) = wanted.model()?;
     let (data, _) = args.subject.data(&config)?;
     let split = args.split.as_ref().unwrap_or(&config.data.split);
-    let source = data.open(split).map_err(TrainError::from)?;
+    let source = data.open_for(split, "--split NAME").map_err(TrainError::from)?;
     let pictures = GroupPictures {
         branch: wanted.branch,
         num_groups: args.groups,

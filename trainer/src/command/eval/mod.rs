@@ -128,10 +128,13 @@ fn labelled(
     test: Option<&str>,
 ) -> Result<KnnData, TrainError> {
     let train = train.unwrap_or(&config.eval.train_split);
-    let Some(test) = test else { return Ok(data.knn(train, &config.eval.test_splits)?) };
+    let knn = |tests: &[String]| {
+        data.knn(train, tests).map_err(|error| error.chosen_by("--train-split NAME"))
+    };
+    let Some(test) = test else { return Ok(knn(&config.eval.test_splits)?) };
     // Asked for by name, so it must be there; only the settings' list is a choice.
-    data.open(test)?;
-    Ok(data.knn(train, &[test.to_owned()])?)
+    data.open_for(test, "--test-split NAME")?;
+    Ok(knn(&[test.to_owned()])?)
 }
 
 /// Writes a result as JSON, whole or not at all, and says where.
