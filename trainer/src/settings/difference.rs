@@ -68,6 +68,11 @@ impl Difference {
     pub fn is_fixed(&self) -> bool {
         is_in(FIXED, &self.key)
     }
+
+    /// The change in a line.
+    pub(crate) fn in_words(&self) -> String {
+        format!("{}: {} -> {}", self.key, self.saved, self.now)
+    }
 }
 
 impl RunConfig {

@@ -106,7 +106,21 @@ impl RawConfig {
     /// # Errors
     /// If there is no `=`, no section, or the path leads through something that is not a table.
     pub fn with_set(self, text: &str) -> Result<Self, SettingsError> {
-        self.with_flag("--set", text)
+        self.with_flag(SET, text)
+    }
+
+    /// Puts several on top, in their order, but those of a [`KIND`] first: another kind replaces its table, and what else was
+    /// set in it is meant for the new one.
+    ///
+    /// # Errors
+    /// As [`RawConfig::with_set`].
+    pub fn with_sets(self, texts: &[String]) -> Result<Self, SettingsError> {
+        let is_kind = |text: &&String| {
+            let key = text.split_once('=').map_or("", |(key, _)| key.trim());
+            key.rsplit_once('.').is_some_and(|(_, last)| last == KIND)
+        };
+        let (kinds, others): (Vec<_>, Vec<_>) = texts.iter().partition(is_kind);
+        kinds.into_iter().chain(others).try_fold(self, |raw, text| raw.with_set(text))
     }
 
     /// As [`RawConfig::with_set`], for a flag that stands for a setting.
@@ -197,11 +211,33 @@ impl RawConfig {
         match (all(), wrong.len()) {
             (Ok(config), 0) => {
                 config.validate().map_err(|error| self.located(error))?;
+                self.check_looked_at(&config).map_err(|error| self.located(error))?;
                 Ok(config)
             }
             (_, 1) => Err(wrong.remove(0)),
             _ => Err(SettingsError::Several { errors: wrong }),
         }
+    }
+
+    /// Refuses a `--set` that the network does not look at. In presets and files such settings stand for other networks.
+    fn check_looked_at(&self, config: &RunConfig) -> Result<(), SettingsError> {
+        let encoder = &config.model.encoder;
+        let ignored = match encoder.patch_size() {
+            None => vec![
+                ("patch", encoder.patch.to_string()),
+                ("image_size", encoder.image_size.to_string()),
+            ],
+            Some(_) => vec![("stem", encoder.stem.to_string())],
+        };
+        for (name, value) in ignored {
+            let key = format!("model.encoder.{name}");
+            let is_set = |layer: &usize| self.layers.get(*layer).is_some_and(|l| l.name == SET);
+            if self.origins.get(&key).is_some_and(is_set) {
+                let expected = format!("model.encoder.arch is {}, which has none", encoder.arch);
+                return Err(SettingsError::Range { key, value, expected });
+            }
+        }
+        Ok(())
     }
 
     fn section<T: DeserializeOwned>(&self, name: &str) -> Result<T, SettingsError> {
@@ -249,6 +285,9 @@ impl RawConfig {
 /// The key that says which of several sets of keys a table has. The keys of one kind mean nothing to
 /// another, so a table of another kind replaces the one below instead of joining it.
 pub(super) const KIND: &str = "kind";
+
+/// The flag of one setting.
+const SET: &str = "--set";
 
 /// Deep merge: tables of the same kind are joined, everything else is replaced.
 fn merge(below: &mut Table, above: Table) {

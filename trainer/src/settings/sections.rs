@@ -73,7 +73,7 @@ pub struct RunSection {
     pub threads: u32,
     /// Steps between lines of progress and metrics.
     pub log_every: Span,
-    /// Stretch between checkpoints. One is always written at the end and on the first Ctrl-C.
+    /// Stretch between checkpoints. One is always written at the end, on the first Ctrl-C and before an evaluation.
     pub checkpoint_every: Span,
     /// Checkpoints that are kept; older ones are deleted, but the last whose weights are known to give a finite loss.
     pub keep_checkpoints: u32,

@@ -29,6 +29,54 @@ fn a_size_that_does_not_suit_the_encoder_is_refused_with_its_key() {
 }
 
 #[test]
+fn pictures_of_evaluations_that_cannot_be_made_are_refused_before_the_run() {
+    for (sets, expected) in [
+        (&["eval.size=1200", "eval.resize=0"][..], "eval.size = 1200: expected 8 to 1024 pixels"),
+        (&["eval.size=4", "eval.resize=0"], "eval.size = 4: expected 8"),
+        (&["eval.size=32", "eval.resize=5000"], "eval.resize = 5000: expected 32"),
+    ] {
+        let raw = sets.iter().fold(preset("demo"), |raw, set| raw.with_set(set).unwrap());
+        let message = refused(&raw);
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn what_is_set_for_a_kind_holds_wherever_the_kind_is_set() {
+    let sets = |sets: &[&str]| {
+        let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
+        preset("demo").with_sets(&sets).unwrap().resolve().unwrap()
+    };
+    // The preset has AdamW.
+    let (kind, decay) = ("optimizer.kind=lars", "optimizer.weight_decay=0.0123");
+    let config = sets(&[decay, kind]);
+    assert_eq!(config, sets(&[kind, decay]));
+    assert!(config.to_toml().contains("weight_decay = 0.0123"), "{}", config.to_toml());
+}
+
+#[test]
+fn a_set_that_the_network_does_not_look_at_is_refused_and_a_preset_of_another_is_not() {
+    for (sets, key) in [
+        (&["model.encoder.patch=8"][..], "model.encoder.patch = 8"),
+        (&["model.encoder.image_size=96"], "model.encoder.image_size = 96"),
+        (
+            &["model.encoder.arch=vit_small", "model.encoder.stem=imagenet"],
+            "model.encoder.stem = imagenet",
+        ),
+    ] {
+        let small = ["augment.views.0.size=32", "augment.views.1.size=32"];
+        let raw =
+            small.iter().chain(sets).fold(preset("demo"), |raw, set| raw.with_set(set).unwrap());
+        let message = refused(&raw);
+        assert!(message.starts_with("--set: ") && message.contains(key), "{message}");
+    }
+    let stored = preset("demo").resolve().unwrap().to_toml();
+    assert!(stored.contains("\npatch = 0\n"));
+    let stored = stored.replace("\npatch = 0\n", "\npatch = 8\n");
+    RawConfig::default().with_text(&stored, "config.toml").unwrap().resolve().unwrap();
+}
+
+#[test]
 fn an_unknown_preset_names_the_nearest() {
     let message = RawConfig::preset("cifar-resnet18").unwrap_err().to_string();
     assert!(message.contains("did you mean `cifar10-resnet18`"), "{message}");

@@ -1,5 +1,7 @@
 //! Checks that need no data: every value that has the right type but makes no sense.
 
+use smog_pipeline::augment::Recipe;
+
 use super::error::SettingsError;
 use super::sections::RunConfig;
 use super::span::Span;
@@ -28,7 +30,13 @@ impl RunConfig {
         self.model
             .check_views(self.augment.num_views(), self.augment.num_large())
             .map_err(|error| value("model", error.to_string()))?;
-        self.check_sides()
+        self.check_sides()?;
+        // As the stream of an evaluation would, after the run.
+        Recipe::center(self.eval_resize(), self.eval_size()).validate().map_err(|error| {
+            let name = if error.key == "size" { "size" } else { "resize" };
+            let (key, expected) = (format!("eval.{name}"), format!("expected {}", error.expected));
+            SettingsError::Range { key, value: error.value, expected }
+        })
     }
 
     /// That the encoder can take pictures of every size that it will be shown.

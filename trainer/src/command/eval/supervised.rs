@@ -36,7 +36,7 @@ pub(super) struct Options {
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
     /// Save and leave after so many steps, with code 75, as if interrupted
-    #[arg(long, value_name = "STEPS")]
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) stop_after: Option<u64>,
 }
 
