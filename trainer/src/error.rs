@@ -5,8 +5,8 @@ mod words;
 
 use std::path::PathBuf;
 
-use smog_model::ModelError;
 use smog_model::cuda::{CudaError, VersionError};
+use smog_model::{Accumulate, ModelError};
 use smog_pipeline::runtime::PipelineError;
 use smog_terminal::failure::one_line;
 use smog_terminal::quoted;
@@ -17,7 +17,9 @@ use crate::misfits::Misfits;
 use crate::outfile::OutFileError;
 use crate::resume::ResumeError;
 use crate::settings::SettingsError;
-use words::{cuda_advice, ended, go_on, good_step, look, remarks, seen, steps};
+use words::{
+    cuda_advice, ended, go_on, good_step, less_memory, look, remarks, seen, steps, way_on, when,
+};
 
 /// A run that cannot begin, or that stopped.
 #[derive(Debug, thiserror::Error)]
@@ -84,12 +86,18 @@ pub enum TrainError {
     },
     /// A step needs more memory than there is.
     #[error(
-        "there is not enough memory for a step of {batch_size} samples; lower --batch-size, or set model.accumulate=view, which \
-         keeps the intermediate results of one view at a time (batch norms then see one view at a time, too)"
+        "there is not enough memory for a step of {batch_size} samples; {}",
+        less_memory(*has_checkpoint, *accumulate, run.as_deref())
     )]
     OutOfMemory {
         /// Samples per step.
         batch_size: u32,
+        /// Whose intermediate results a step keeps.
+        accumulate: Accumulate,
+        /// Whether the run has a checkpoint, so that its batch stays.
+        has_checkpoint: bool,
+        /// The run folder, where one can go on in it.
+        run: Option<PathBuf>,
         /// libtorch's words.
         #[source]
         source: ModelError,
@@ -225,7 +233,36 @@ pub enum TrainError {
         /// Step of the newest checkpoint whose weights gave a finite loss.
         good: Option<u64>,
     },
-    /// An evaluation during the run failed.
+    /// A part of the run failed between two steps. What was trained is saved.
+    #[error(
+        "{what} failed {}: {}{}",
+        when(*step), one_line(&**source), way_on(*step, advice, run.as_deref())
+    )]
+    Halted {
+        /// The part.
+        what: &'static str,
+        /// Steps done, and saved.
+        step: u64,
+        /// What to do about it.
+        advice: String,
+        /// The run folder, where one can go on in it.
+        run: Option<PathBuf>,
+        /// The cause.
+        #[source]
+        source: EvalFailure,
+    },
+    /// Data that k-NN during the run cannot use.
+    #[error(
+        "k-NN during the run, which eval.knn_every asks for, cannot use these data: {}. Name others with --set \
+         eval.path=DATA, or leave it out with --set eval.knn_every=never",
+        one_line(&**source)
+    )]
+    NoKnn {
+        /// Why not.
+        #[source]
+        source: EvalFailure,
+    },
+    /// Pictures cannot be made ready for the encoder.
     #[error("the evaluation failed")]
     Eval(#[source] EvalFailure),
     /// A file of the run folder cannot be used.

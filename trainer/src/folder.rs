@@ -4,6 +4,7 @@
 //! RUN/
 //!   config.toml      resolved settings; made first, so its presence is what makes a folder a run
 //!   init.safetensors the encoder that the run began with; only with --init
+//!   allowed-changes.toml  what --allow-change let in that no checkpoint has yet
 //!   metrics.jsonl    one line per thing that happened
 //!   checkpoints/     see crate::checkpoint
 //!   eval/            results of `smog-trainer eval`, one JSON file each
@@ -22,6 +23,8 @@ const CONFIG_FILE: &str = "config.toml";
 /// File name of the encoder that a run with `--init` began with.
 pub(crate) const INIT_FILE: &str = "init.safetensors";
 const LOCK_FILE: &str = ".lock";
+/// Names that are tried for a run whose name nobody chose.
+const MOST_NAMES: u32 = 100;
 
 /// A run's folder, locked against other processes while this value lives.
 #[derive(Debug)]
@@ -61,8 +64,28 @@ impl RunFolder {
         Self::check_new(path)?;
         fs::create_dir_all(path).map_err(TrainError::io("create", path))?;
         let folder = Self::lock(path)?;
+        // Somebody may have been faster.
+        Self::check_new(path)?;
         folder.store(config)?;
         Ok(folder)
+    }
+
+    /// [`RunFolder::create`] under a name that nobody chose: with `-2`, `-3`, ... behind it where it is taken, as by a job
+    /// that began in the same second.
+    ///
+    /// # Errors
+    /// If the disk refuses, or a hundred names are taken.
+    pub fn create_numbered(path: &Path, config: &RunConfig) -> Result<Self, TrainError> {
+        let mut created = Self::create(path, config);
+        for number in 2..=MOST_NAMES {
+            if !matches!(created, Err(TrainError::Exists { .. } | TrainError::Locked { .. })) {
+                break;
+            }
+            let mut name = path.as_os_str().to_owned();
+            name.push(format!("-{number}"));
+            created = Self::create(Path::new(&name), config);
+        }
+        created
     }
 
     /// Opens the folder of a run in order to go on with it.
@@ -136,6 +159,23 @@ pub fn checkpoints(run: &Path, keep: u32) -> Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_nobody_chose_takes_a_number_where_it_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("runs/demo");
+        let config = RawConfig::preset("demo").unwrap().resolve().unwrap();
+        let create = || RunFolder::create_numbered(&path, &config).unwrap();
+        // At work, and done.
+        let first = create();
+        drop(create());
+        let names = [first.path().to_owned(), create().path().to_owned()];
+        assert_eq!(names, [path.clone(), path.with_file_name("demo-3")]);
+        assert!(path.with_file_name("demo-2").join(CONFIG_FILE).is_file());
+        // One that is locked and has no settings yet.
+        std::fs::remove_file(path.join(CONFIG_FILE)).unwrap();
+        assert_eq!(create().path(), path.with_file_name("demo-4"));
+    }
 
     #[test]
     fn a_folder_of_other_things_is_no_place_for_a_run_and_one_of_logs_is() {

@@ -7,7 +7,7 @@ use smog_model::{ModelError, SmogModel};
 
 use crate::checkpoint::{replace, tensors};
 use crate::error::TrainError;
-use crate::folder::{INIT_FILE, RunFolder};
+use crate::folder::{INIT_FILE, RunFolder, stored_settings};
 use crate::settings::RunConfig;
 
 /// A file that a run began with.
@@ -18,14 +18,18 @@ pub(crate) struct Initial {
     left_out: Vec<String>,
 }
 
-/// Takes over the file that `run.init` names, where it names one: the run's own copy of it if there is one already.
+/// Takes over the file that `run.init` names, where it names one: the run's own copy of it if there is one already. `folder` is
+/// that of a run without a checkpoint, which may have begun with another file.
 pub(crate) fn load(
     model: &mut SmogModel,
     config: &RunConfig,
     folder: Option<&RunFolder>,
 ) -> Result<Option<Initial>, TrainError> {
     let Some(given) = &config.run.init else { return Ok(None) };
-    let copy = folder.map(|folder| folder.path().join(INIT_FILE)).filter(|copy| copy.is_file());
+    let copy = folder
+        .filter(|folder| began_with(folder).as_ref() == Some(given))
+        .map(|folder| folder.path().join(INIT_FILE))
+        .filter(|copy| copy.is_file());
     let path = copy.unwrap_or_else(|| given.clone());
     let tensors = tensors::read(&path)?;
     let num_tensors = tensors.len();
@@ -36,7 +40,21 @@ pub(crate) fn load(
     Ok(Some(Initial { num_loaded: num_tensors - left_out.len(), left_out, path }))
 }
 
+/// The file that the run in this folder began with, as far as its settings say.
+fn began_with(folder: &RunFolder) -> Option<PathBuf> {
+    stored_settings(folder.path()).ok()?.resolve().ok()?.run.init
+}
+
 impl Initial {
+    /// Removes the copy of a file that the run began with before, so that it never passes for one of this file.
+    pub(crate) fn make_room(&self, folder: &RunFolder) -> Result<(), TrainError> {
+        let copy = folder.path().join(INIT_FILE);
+        if self.path == copy || !copy.exists() {
+            return Ok(());
+        }
+        std::fs::remove_file(&copy).map_err(TrainError::io("remove", &copy))
+    }
+
     /// Copies the file into the run's folder, so that the run can begin again without it.
     pub(crate) fn keep(&self, folder: &RunFolder) -> Result<(), TrainError> {
         let copy = folder.path().join(INIT_FILE);

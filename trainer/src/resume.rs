@@ -1,5 +1,7 @@
 //! What a run goes on from, and whether settings and data are still those that it was saved with.
 
+mod allowed;
+
 use std::path::{Path, PathBuf};
 
 use smog_model::FeatureMemory;
@@ -13,6 +15,7 @@ use crate::data::DataError;
 use crate::error::TrainError;
 use crate::folder::RunFolder;
 use crate::settings::{Difference, RunConfig};
+pub(crate) use allowed::keep_allowed;
 
 /// A run that cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -102,9 +105,8 @@ pub fn before_sharding(
     let folder = RunFolder::open(run)?;
     // What is to be said of a run without one is said when it begins.
     let Some(checkpoint) = newest(&folder, &|_| ())? else { return Ok(()) };
-    let saved = &checkpoint.state.config;
-    settings(config, &folder, saved, allowed)?;
-    let path = saved.get("data").and_then(|data| data.get("path")?.as_str());
+    settings(config, &folder, &checkpoint.state, allowed)?;
+    let path = checkpoint.state.config.get("data").and_then(|data| data.get("path")?.as_str());
     let Some(shards) = path.map(PathBuf::from).filter(|path| path.is_dir()) else {
         return Ok(());
     };
@@ -142,38 +144,40 @@ pub(crate) fn newest(
     }
 }
 
-/// Refuses settings that differ from the checkpoint's, unless allowed, and other data. Gives the allowed changes in words.
+/// Refuses settings that differ from the checkpoint's, unless allowed, and other data. Gives the allowed changes.
 pub(crate) fn compare(
     config: &RunConfig,
     folder: &RunFolder,
     state: &RunState,
     source: &dyn Source,
     allowed: &[String],
-) -> Result<Vec<String>, ResumeError> {
-    let accepted = settings(config, folder, &state.config, allowed)?;
+) -> Result<Vec<Difference>, ResumeError> {
+    let accepted = settings(config, folder, state, allowed)?;
     if state.stream.dataset_digest != source.digest() {
         let (saved, now) = (place(&state.config), place(&config.to_table()));
         return Err(ResumeError::OtherData { saved, now });
     }
-    let words = |change: &Difference| format!("{}: {} -> {}", change.key, change.saved, change.now);
-    Ok(accepted.iter().map(words).collect())
+    Ok(accepted)
 }
 
-/// Refuses settings that differ from the saved ones, unless allowed; gives those that are allowed.
+/// Refuses settings that differ from the saved ones, unless allowed now or when the run last went on from there; gives those
+/// that are allowed.
 fn settings(
     config: &RunConfig,
     folder: &RunFolder,
-    saved: &Table,
+    state: &RunState,
     allowed: &[String],
 ) -> Result<Vec<Difference>, ResumeError> {
-    let differences = config.differences(saved);
+    let differences = config.differences(&state.config);
     let (fixed, others): (Vec<_>, Vec<_>) = differences.into_iter().partition(Difference::is_fixed);
     if !fixed.is_empty() {
         let run = folder.path().to_owned();
         return Err(ResumeError::Fixed { run, differences: fixed });
     }
-    let (accepted, refused): (Vec<_>, Vec<_>) =
-        others.into_iter().partition(|difference| allowed.contains(&difference.key));
+    let before = allowed::read(folder, state.step);
+    let (accepted, refused): (Vec<_>, Vec<_>) = others.into_iter().partition(|difference| {
+        allowed.contains(&difference.key) || before.get(&difference.key) == Some(&difference.now)
+    });
     if !refused.is_empty() {
         return Err(ResumeError::Changed { differences: refused });
     }

@@ -2,7 +2,7 @@
 //! wrong at once and in plain words. The loop itself is in [`crate::train`].
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -32,7 +32,7 @@ use crate::precision;
 use crate::progress::Progress;
 use crate::renderer::{Made, make_renderer};
 use crate::resume;
-use crate::settings::{DataMode, RunConfig};
+use crate::settings::{DataMode, Difference, RunConfig};
 use crate::size_advice;
 use crate::threads::ThreadBudget;
 use crate::timetable::Timetable;
@@ -48,6 +48,8 @@ pub const METRICS_FILE: &str = "metrics.jsonl";
 pub struct RunOptions {
     /// The run folder.
     pub run_dir: PathBuf,
+    /// Nobody chose `run_dir`: where a run is there already, a new one takes that name with `-2`, `-3`, ... behind it.
+    pub may_number: bool,
     /// Go on with the run that is there.
     pub resume: bool,
     /// Settings that may differ from the checkpoint's.
@@ -124,14 +126,14 @@ impl Session {
         if config.run.data_mode == DataMode::Resident && options.resume {
             return Err(TrainError::Resident { path: options.run_dir });
         }
-        if !options.resume {
+        if !options.resume && !options.may_number {
             RunFolder::check_new(&options.run_dir)?;
         }
         let chosen = Chosen::new(&config.run.device)?;
         let device = chosen.device;
         // On a GPU the sizes of the views stay as they are, so what cuDNN tries out is paid once.
         GpuMath { tf32: config.run.tf32, benchmark: device.is_cuda() }.apply();
-        let source = data.open(&config.data.split)?;
+        let source = data.open_for(&config.data.split, "--set data.split=NAME")?;
         let timetable = misfits::timetable(&config, source.num_samples())?;
         let threads = ThreadBudget::of_run(&config, device);
         threads.apply();
@@ -204,19 +206,30 @@ impl Session {
             optimizer.load_state(&checkpoint.tensors("optimizer")?)?;
             if let Some(memory) = &mut memory {
                 resume::load_memory(memory, checkpoint, !changed.is_empty())?;
+                if memory.is_empty() {
+                    // The checkpoint is of a run without resets: the first comes when there is something to make groups
+                    // of, not as soon as there is a feature for each.
+                    position.steps_since_reset = 0;
+                }
             }
         }
 
         let folder = match opened {
             Some(folder) => folder,
+            None if options.may_number => RunFolder::create_numbered(&options.run_dir, &config)?,
             None => RunFolder::create(&options.run_dir, &config)?,
         };
+        if options.resume {
+            // In this order, so that a run that is killed in between has settings and files that belong together.
+            if let Some(init) = &init {
+                init.make_room(&folder)?;
+            }
+            resume::keep_allowed(&folder, position.step, &changed)?;
+            folder.store(&config)?;
+        }
         if let Some(init) = &init {
             init.keep(&folder)?;
             progress.note(&init.to_string());
-        }
-        if checkpoint.is_some() {
-            folder.store(&config)?;
         }
         let path = folder.path().join(METRICS_FILE);
         let mut metrics = MetricsFile::open(&path).map_err(TrainError::io("open", &path))?;
@@ -230,7 +243,7 @@ impl Session {
             torch_threads: threads.torch,
             decode_threads: threads.decode,
             chance_loss: timetable.chance_loss,
-            changed,
+            changed: changed.iter().map(Difference::in_words).collect(),
             unix_seconds: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |time| time.as_secs()),
@@ -269,6 +282,11 @@ impl Session {
         };
         session.introduce(&*source, threads, &chosen);
         Ok(session)
+    }
+
+    /// The run folder.
+    pub fn run_dir(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Says what is about to happen, in a few lines.
@@ -350,7 +368,9 @@ fn knn_data(
     {
         return Ok(None);
     }
-    let knn = data.knn(&config.eval.train_split, &config.eval.test_splits)?;
-    knn.check().map_err(TrainError::eval)?;
+    let knn = data
+        .knn(&config.eval.train_split, &config.eval.test_splits)
+        .map_err(|error| error.chosen_by("--set eval.train_split=NAME"))?;
+    knn.check().map_err(|error| TrainError::NoKnn { source: error.into() })?;
     Ok(Some((knn, EvalStream::new(config))))
 }

@@ -55,10 +55,15 @@ impl Training {
         let next = self.done + 1;
         match self.evaluation {
             None => format!("step {next}"),
-            // Whether to stop is only asked in a step.
-            Some(Evaluation::Between) => format!("the evaluation and step {next}"),
+            // Before the first step, so that there is something to save. The evaluation itself is left.
+            Some(Evaluation::Between) => format!("step {next}"),
             Some(Evaluation::Last) => "the evaluation after the last step".to_owned(),
         }
+    }
+
+    /// Whether it leaves an evaluation between two steps, before which all was saved.
+    fn is_left(&self) -> bool {
+        self.evaluation == Some(Evaluation::Between) && self.done > 0 && self.done == self.saved
     }
 
     /// What is gone if it ends now.
@@ -155,6 +160,11 @@ impl StopRequest {
     /// What the first signal brings about.
     fn stop(&self, again: &str) -> String {
         match &*self.training() {
+            Some(training) if training.is_kept && training.is_left() => {
+                format!(
+                    "interrupted: leaving the evaluation; all is saved ({again} leaves at once)"
+                )
+            }
             Some(training) if training.is_kept => {
                 let is_last = training.evaluation == Some(Evaluation::Last);
                 format!(
@@ -233,13 +243,18 @@ mod tests {
         assert!(stop.stop("").contains("loses the step under way"), "{}", stop.stop(""));
         let text = stop.abort();
         assert!(text.contains("that of step 9. Go on with: smog-trainer run --resume runs/x"));
+        stop.begin(Path::new("my runs/x"), true, 0);
+        stop.evaluating(false);
+        let text = stop.stop("");
+        assert!(text.contains("finishing step 1, then saving"), "{text}");
+        assert!(text.contains("loses the evaluation under way"), "{text}");
         stop.begin(Path::new("my runs/x"), true, 9);
         let text = stop.abort();
         assert!(text.ends_with("smog-trainer run --resume 'my runs/x'"), "{text}");
         stop.evaluating(false);
-        let text = stop.stop("");
-        assert!(text.contains("finishing the evaluation and step 10, then saving"), "{text}");
-        assert!(text.contains("loses the evaluation under way"), "{text}");
+        let text = stop.stop("Ctrl-C again");
+        assert!(text.contains("leaving the evaluation; all is saved (Ctrl-C again"), "{text}");
+        assert!(stop.abort().contains("loses the evaluation under way; the last"));
         stop.done(11, false);
         stop.evaluating(true);
         let text = stop.stop("");

@@ -22,6 +22,7 @@ use smog_pipeline::stream::Next;
 use tch::{Device, Tensor};
 
 use crate::error::{Broken, TrainError};
+use crate::eval::Interrupted;
 use crate::eval::knn::Metric;
 use crate::metrics::Event;
 use crate::progress::EvalProgress;
@@ -53,8 +54,8 @@ impl Session {
     /// Trains until all steps are done or somebody asks to stop, and saves a checkpoint at the end of either.
     ///
     /// # Errors
-    /// If the stream or libtorch fails, the loss or a weight is not a finite number, or the disk refuses. Where it refuses
-    /// a line of the metrics, the state is saved first.
+    /// If the stream or libtorch fails, the loss or a weight is not a finite number, or the disk refuses. Where the stream or
+    /// an evaluation fails, or the disk refuses a line of the metrics, the state is saved first.
     pub fn train(mut self, stop: &StopRequest) -> Result<Outcome, TrainError> {
         if self.position.step >= self.timetable.scale.total_steps {
             self.progress.already_finished(self.folder.path(), self.position.step);
@@ -89,9 +90,7 @@ impl Session {
         let total = self.timetable.scale.total_steps;
         let leave_at = self.options.stop_after.map(|steps| self.position.step + steps);
         if self.position.step == 0 {
-            stop.evaluating(false);
-            self.evaluate()?;
-            stop.evaluated();
+            self.evaluate(stop, false)?;
             self.all_written()?;
         }
         let mut window = self.window()?;
@@ -99,14 +98,20 @@ impl Session {
         let trained_before = self.position.trained_seconds;
         while self.position.step < total {
             let step = self.position.step;
-            let batch = self.take_batch(&mut window)?;
+            let batch = match self.take_batch(&mut window) {
+                Err(TrainError::Pipeline(error)) => {
+                    self.position.trained_seconds += sitting.elapsed().as_secs_f64();
+                    return Err(self.stream_failed(error, &window));
+                }
+                taken => taken?,
+            };
             let report = match self.step(step, batch)? {
                 Ok(report) => report,
                 Err(what) => {
                     // On a GPU an earlier step may be to blame.
                     self.check_losses(&window)?;
                     if what == Broken::Features {
-                        self.proven_before_the_end(step + 1);
+                        self.proven(step + 1);
                     }
                     return Err(self.diverged(step, what));
                 }
@@ -125,31 +130,29 @@ impl Session {
                 self.read_line(is_last || is_stopping)?;
             }
             // What was trained is worth more than its metrics: it is saved before the run ends for their sake.
-            let is_stopping = is_stopping || self.unwritten.is_some();
-            let knn =
-                (Timetable::is_due(self.timetable.knn_every, done) || is_last) && !is_stopping;
-            let save =
-                Timetable::is_due(self.timetable.checkpoint_every, done) || is_last || is_stopping;
-            if save || knn {
+            let mut is_stopping = is_stopping || self.unwritten.is_some();
+            let knn = self.knn.is_some()
+                && (Timetable::is_due(self.timetable.knn_every, done) || is_last)
+                && !is_stopping;
+            // An evaluation may take hours, and fail: what it looks at is saved before.
+            let save = Timetable::is_due(self.timetable.checkpoint_every, done)
+                || is_last
+                || is_stopping
+                || knn;
+            if save {
                 // A state that is kept or looked at is finite, and so are all losses before it.
                 self.check_losses(&window)?;
                 self.position.trained_seconds += sitting.elapsed().as_secs_f64();
                 let parts = self.checked_parts()?;
-                if save {
-                    self.save(&parts)?;
-                }
-                stop.done(done, save);
+                self.save(&parts)?;
+                stop.done(done, true);
                 if knn {
-                    stop.evaluating(is_last);
-                    self.evaluate()?;
-                    stop.evaluated();
-                    if self.unwritten.is_some() && !save {
-                        self.save(&parts)?;
-                    }
+                    self.evaluate(stop, is_last)?;
+                    is_stopping |= stop.is_requested();
                 }
                 self.all_written()?;
                 // Neither belongs to the rate of the steps.
-                (sitting, window) = (Instant::now(), self.window()?);
+                (sitting, window) = (Instant::now(), self.window_after(window)?);
             } else {
                 stop.done(done, false);
             }
@@ -232,11 +235,14 @@ impl Session {
                     self.config.model.groups.count
                 );
             }
-            let is_due = self.timetable.reset_due(
-                self.position.steps_since_reset,
-                self.position.num_resets,
-                remembered,
-            );
+            // New groups serve later steps only: those of a last step would have learnt nothing, and the momentum branch
+            // would be a copy. In a run that is made longer the reset comes a step later.
+            let is_due = step + 1 < self.timetable.scale.total_steps
+                && self.timetable.reset_due(
+                    self.position.steps_since_reset,
+                    self.position.num_resets,
+                    remembered,
+                );
             let mut reset = None;
             match &self.memory {
                 Some(memory) if is_due => {
@@ -293,20 +299,41 @@ impl Session {
         Ok(views)
     }
 
-    /// Evaluates k-NN where the settings ask for it.
-    fn evaluate(&mut self) -> Result<(), TrainError> {
+    /// Evaluates k-NN where the settings ask for it. A request to stop ends it, but for that after the last step: nothing
+    /// else is left to do then.
+    fn evaluate(&mut self, stop: &StopRequest, is_last: bool) -> Result<(), TrainError> {
+        stop.evaluating(is_last);
+        let done = match self.knn_figures((!is_last).then_some(stop)) {
+            Err(error) if error.is::<Interrupted>() => {
+                let step = self.position.step;
+                self.progress
+                    .note(&format!("-- step {step}: the evaluation was left unfinished --"));
+                Ok(())
+            }
+            done => done.map_err(|error| self.evaluation_failed(error)),
+        };
+        stop.evaluated();
+        done
+    }
+
+    fn knn_figures(&mut self, stop: Option<&StopRequest>) -> anyhow::Result<()> {
         let Some((data, stream)) = &self.knn else { return Ok(()) };
+        let stream = stream.clone().interruptible(stop);
         let start = Instant::now();
         let (k, temperature) = (self.config.eval.k, self.config.eval.temperature);
         let (model, progress) = (&self.model, &self.progress);
         let mut counter = EvalProgress::new(data.num_samples());
-        let features = data
-            .features(stream, &self.normalizer, &|images| model.encode(images), &mut |done| {
-                progress.evaluating(&mut counter, done)
-            })
-            .map_err(TrainError::eval)?;
+        let features = data.features(
+            &stream,
+            &self.normalizer,
+            &|images| model.encode(images),
+            &mut |done| progress.evaluating(&mut counter, done),
+        )?;
         for metric in Metric::ALL {
-            for result in features.evaluate(metric, &[k], temperature).map_err(TrainError::eval)? {
+            if stop.is_some_and(StopRequest::is_requested) {
+                return Err(Interrupted.into());
+            }
+            for result in features.evaluate(metric, &[k], temperature)? {
                 self.progress.note(&format!("-- step {}: {result} --", self.position.step));
                 let eval_seconds = start.elapsed().as_secs_f64();
                 self.write(&Event::Knn { step: self.position.step, result: &result, eval_seconds });

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use smog_terminal::failure::one_line;
 use tch::Tensor;
 
 use super::error::CheckpointError;
@@ -84,7 +85,8 @@ impl Store {
     }
 
     /// Writes a checkpoint: complete under its final name, or not at all. A complete one of the same step and
-    /// settings is left as it is, since it holds the same.
+    /// settings is left as it is, since it holds the same. An old one that cannot be deleted is warned of, and tried again
+    /// with the next.
     ///
     /// # Errors
     /// If the disk refuses; what was complete before stays.
@@ -125,13 +127,13 @@ impl Store {
             sync_dir(&self.dir)?;
         }
         self.point_to(&name)?;
-        self.delete_old(step, spare)?;
+        self.delete_old(step, spare);
         Ok(target)
     }
 
     /// Takes the checkpoint of `step` out of those that a run goes on from, and points to the newest complete one before
-    /// it, whose step it gives. What was taken out lies in `folder` then, unless one of that step is there already. Where
-    /// there is none before it, it stays.
+    /// it, whose step it gives. What was taken out lies in `folder` then, in place of one of that step that an earlier end
+    /// of the run left there. Where there is none before it, it stays.
     ///
     /// # Errors
     /// If the disk refuses.
@@ -139,13 +141,10 @@ impl Store {
         let older = |number: &u64| *number < step && self.of_step(*number).is_ok();
         let Some(good) = self.steps().into_iter().rev().find(older) else { return Ok(None) };
         let (from, to) = (self.dir.join(folder_name(step)), folder.join(folder_name(step)));
-        let moved = if to.exists() {
-            remove(&from)
-        } else {
-            fs::create_dir_all(folder)
-                .map_err(CheckpointError::io("create", folder))
-                .and_then(|()| fs::rename(&from, &to).map_err(CheckpointError::io("rename", &from)))
-        };
+        let moved = fs::create_dir_all(folder)
+            .map_err(CheckpointError::io("create", folder))
+            .and_then(|()| remove(&to))
+            .and_then(|()| fs::rename(&from, &to).map_err(CheckpointError::io("rename", &from)));
         // Either leads to the good one, and on a full disk one may be all there is.
         let pointed = self.point_to(&folder_name(good));
         moved.and_then(|()| sync_dir(&self.dir)).or(pointed)?;
@@ -183,7 +182,12 @@ impl Store {
     /// # Errors
     /// If it is not there or not complete.
     pub fn of_step(&self, step: u64) -> Result<Checkpoint, CheckpointError> {
-        Checkpoint::open(&self.dir.join(folder_name(step)))
+        Checkpoint::open(&self.folder_of(step))
+    }
+
+    /// Where the checkpoint of one step lies, if there is one.
+    pub(crate) fn folder_of(&self, step: u64) -> PathBuf {
+        self.dir.join(folder_name(step))
     }
 
     /// Steps of the checkpoints that are there, complete or not, oldest first.
@@ -212,25 +216,37 @@ impl Store {
         })
     }
 
-    /// Deletes all but the newest, never those of the steps `current` and `spare`, and what killed runs left behind.
-    ///
-    /// # Errors
-    /// If the disk refuses.
-    pub fn delete_old(&self, current: u64, spare: Option<u64>) -> Result<(), CheckpointError> {
+    /// Deletes all but the newest, never those of the steps `current` and `spare`, and what killed runs left behind. What
+    /// cannot be deleted, as where another process of a network file system has a file of it open, is warned of and stays
+    /// until the next call: the new checkpoint is whole.
+    pub fn delete_old(&self, current: u64, spare: Option<u64>) {
+        self.delete_old_by(current, spare, &remove);
+    }
+
+    pub(super) fn delete_old_by(
+        &self,
+        current: u64,
+        spare: Option<u64>,
+        remove: &dyn Fn(&Path) -> Result<(), CheckpointError>,
+    ) {
+        let delete = |path: &Path| {
+            if let Err(error) = remove(path) {
+                tracing::warn!("{}; it is tried again with the next checkpoint", one_line(&error));
+            }
+        };
         let names = self.names();
         let surplus = names.len().saturating_sub(self.keep);
         for name in names.iter().take(surplus) {
             let step = name[PREFIX.len()..].parse().ok();
             if step != Some(current) && (step.is_none() || step != spare) {
-                remove(&self.dir.join(name))?;
+                delete(&self.dir.join(name));
             }
         }
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
-                remove(&entry.path())?;
+                delete(&entry.path());
             }
         }
-        Ok(())
     }
 }
 
@@ -316,8 +332,11 @@ fn remove(path: &Path) -> Result<(), CheckpointError> {
     let done = match fs::symlink_metadata(path) {
         Ok(entry) if entry.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     };
-    done.map_err(CheckpointError::io("remove", path))
+    match done {
+        // Somebody else may be at it.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        done => done.map_err(CheckpointError::io("remove", path)),
+    }
 }

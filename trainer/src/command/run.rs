@@ -32,8 +32,8 @@ use smog_trainer::train::Outcome;
     `smog-trainer presets NAME` prints a preset with comments.\n\
     --trace shows in ui.perfetto.dev what each thread does and whom it waits for; the file ends after a million events, \
     so trace a short run.\n\
-    The first Ctrl-C finishes the step, saves a checkpoint and leaves with code 75; the second aborts. SIGTERM and a \
-    terminal that goes away do the same; under nohup a run outlives its terminal.")]
+    The first Ctrl-C finishes the step, saves a checkpoint and leaves with code 75; the second aborts. An evaluation between two \
+    steps is left unfinished. SIGTERM and a terminal that goes away do the same; under nohup a run outlives its terminal.")]
 pub(crate) struct Args {
     /// Shards (folder or URL), Parquet files or WebDataset tars (folder, file or pattern), a folder of images (sharded
     /// once into a cache), or synthetic:COUNT[:SIDE]
@@ -48,7 +48,7 @@ pub(crate) struct Args {
     /// One setting; may be given several times
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     sets: Vec<String>,
-    /// Where the run is kept [default: runs/NAME-DATE]
+    /// Where the run is kept [default: runs/NAME-DATE, with -2, -3, ... behind it where that is taken]
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
     /// Go on with the run in this folder, or in --run-dir
@@ -85,7 +85,7 @@ pub(crate) struct Args {
     #[arg(long)]
     workers: Option<u32>,
     /// Save and leave after so many steps, with code 75, as if interrupted
-    #[arg(long, value_name = "STEPS")]
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
     stop_after: Option<u64>,
     /// Write a trace of all threads, to be opened in ui.perfetto.dev
     #[arg(long, value_name = "FILE")]
@@ -104,7 +104,10 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let stop = StopRequest::on_signals().context("cannot handle signals")?;
     let resumed = match &args.resume {
         None => None,
-        Some(Some(run)) => Some(run.clone()),
+        Some(Some(run)) => {
+            args.check_run_dir(run)?;
+            Some(run.clone())
+        }
         Some(None) => Some(args.run_dir.clone().ok_or_else(|| {
             call("--resume needs a run: --resume RUN, or --run-dir RUN --resume")
         })?),
@@ -114,12 +117,15 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         outln!("{}", config.to_toml().trim_end());
         return Ok(ExitCode::SUCCESS);
     }
-    let run_dir = resumed.clone().or_else(|| args.run_dir.clone());
+    let chosen = resumed.clone().or_else(|| args.run_dir.clone());
+    let may_number = chosen.is_none();
     let run_dir =
-        run_dir.unwrap_or_else(|| Path::new("runs").join(format!("{}-{}", config.run.name, now())));
+        chosen.unwrap_or_else(|| Path::new("runs").join(format!("{}-{}", config.run.name, now())));
     if resumed.is_none() {
         // Before images are sharded for it.
-        RunFolder::check_new(&run_dir)?;
+        if !may_number {
+            RunFolder::check_new(&run_dir)?;
+        }
         if let Some(init) = config.run.init.as_ref().filter(|init| !init.is_file()) {
             return Err(call(&format!("--init {}: there is no such file", init.display())).into());
         }
@@ -137,18 +143,19 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Some(path) => Some(DataSet::find(path, &remote, &sharding).map_err(TrainError::from)?),
         None => None,
     };
-    let settings = settings(&config, base.as_ref(), &base_name, &run_dir);
     let options = RunOptions {
-        run_dir: run_dir.clone(),
+        run_dir,
+        may_number,
         resume: resumed.is_some(),
         allow_change: args.allow_change,
         stop_after: args.stop_after,
         quiet: args.quiet,
     };
     let is_resident = config.run.data_mode == DataMode::Resident;
-    let session = Session::open(config, &data, eval_data.as_ref(), options)?;
+    let session = Session::open(config.clone(), &data, eval_data.as_ref(), options)?;
+    let run_dir = session.run_dir().to_owned();
     if !args.quiet {
-        note(&settings);
+        note(&settings(&config, base.as_ref(), &base_name, &run_dir));
     }
     Ok(match session.train(&stop)? {
         Outcome::Finished => ExitCode::SUCCESS,
@@ -184,9 +191,7 @@ impl Args {
         if let Some(file) = &self.config {
             raw = raw.with_file(file)?;
         }
-        for set in &self.sets {
-            raw = raw.with_set(set)?;
-        }
+        raw = raw.with_sets(&self.sets)?;
         for (flag, set) in self.flags() {
             raw = raw.with_flag(flag, &set)?;
         }
@@ -198,6 +203,21 @@ impl Args {
             config.run.init = Some(std::path::absolute(init).unwrap_or_else(|_| init.clone()));
         }
         Ok(Settings { config, base, base_name })
+    }
+
+    /// Refuses a `--run-dir` beside `--resume RUN` that is another folder: a run goes on where it is.
+    fn check_run_dir(&self, resumed: &Path) -> Result<(), TrainError> {
+        let Some(given) = &self.run_dir else { return Ok(()) };
+        let place = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if place(given) == place(resumed) {
+            return Ok(());
+        }
+        Err(call(&format!(
+            "--resume {} and --run-dir {} are two folders, and a run goes on in its own: leave --run-dir out; to go on in a \
+             copy, copy the folder and give the copy to --resume",
+            quoted(resumed),
+            quoted(given)
+        )))
     }
 
     /// The flags that stand for a setting, as settings.

@@ -20,6 +20,7 @@ impl TrainError {
                 | Self::NotARun { .. }
                 | Self::NoCheckpoint { .. }
                 | Self::NeedsRun { .. }
+                | Self::NoKnn { .. }
                 | Self::NotEmpty { .. }
                 | Self::MemoryBudget { .. }
                 | Self::Pipeline(PipelineError::Recipe(_) | PipelineError::Setting { .. })

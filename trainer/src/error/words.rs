@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use smog_model::Accumulate;
 use smog_model::cuda::CudaError;
 use smog_terminal::quoted;
 
@@ -69,5 +70,58 @@ pub(super) fn steps(steps: &[u64]) -> String {
     match steps {
         [] => "no step".to_owned(),
         steps => steps.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Between which steps.
+pub(super) fn when(step: u64) -> String {
+    match step {
+        0 => "before the first step".to_owned(),
+        step => format!("after step {step}"),
+    }
+}
+
+/// How a run goes on that was ended between two steps.
+pub(super) fn way_on(step: u64, advice: &str, run: Option<&Path>) -> String {
+    let Some(run) = run else { return String::new() };
+    let (saved, go_on) = match step {
+        0 => ("", "begin with"),
+        _ => ("What was trained is saved. ", "go on with"),
+    };
+    format!(". {saved}{advice}, and {go_on}: smog-trainer run --resume {}", quoted(run))
+}
+
+/// What makes a step smaller, as far as it may change.
+pub(super) fn less_memory(
+    has_checkpoint: bool,
+    accumulate: Accumulate,
+    run: Option<&Path>,
+) -> String {
+    let of_sizes = "model.accumulate=resolution, which keeps the intermediate results of the views of one size at a time \
+                    (the same gradients)";
+    let of_views = "model.accumulate=view, which keeps those of one view at a time (batch norms then see one view at a time, \
+                    too)";
+    let parts = match accumulate {
+        Accumulate::Off => format!("set {of_sizes}, or {of_views}"),
+        Accumulate::Resolution => format!("set {of_views}"),
+        Accumulate::View => "one view at a time is the least that a step keeps".to_owned(),
+    };
+    let value = if accumulate == Accumulate::Off { "resolution" } else { "view" };
+    match (run, has_checkpoint) {
+        (None, _) => format!("lower --batch-size, or {parts}"),
+        (Some(run), false) => format!(
+            "lower --batch-size, or {parts}. Begin again with less, such as: smog-trainer run --resume {} --batch-size N",
+            quoted(run)
+        ),
+        (Some(_), true) if accumulate == Accumulate::View => {
+            format!(
+                "{parts}, and run.batch_size stays within a run: take a device with more memory"
+            )
+        }
+        (Some(run), true) => format!(
+            "run.batch_size stays within a run, but {parts}. Go on with: smog-trainer run --resume {} --set \
+             model.accumulate={value} --allow-change model.accumulate",
+            quoted(run)
+        ),
     }
 }

@@ -30,6 +30,8 @@ pub struct EvalStream {
     batch_size: u32,
     size: u32,
     keep: Option<Keep>,
+    /// Who may interrupt where nothing is kept.
+    stop: Option<StopRequest>,
 }
 
 /// Where parts are kept, and who may interrupt.
@@ -67,7 +69,20 @@ impl EvalStream {
             batch_size: config.eval.batch_size,
             size,
             keep: None,
+            stop: None,
         }
+    }
+
+    /// Ends with [`Interrupted`] where somebody asks to stop, and keeps nothing.
+    #[must_use]
+    pub fn interruptible(mut self, stop: Option<&StopRequest>) -> Self {
+        self.stop = stop.cloned();
+        self
+    }
+
+    fn is_stopped(&self) -> bool {
+        let stop = self.keep.as_ref().map(|keep| &keep.stop).or(self.stop.as_ref());
+        stop.is_some_and(StopRequest::is_requested)
     }
 
     /// Keeps parts of what it encodes in `dir`, and ends with [`Interrupted`] where somebody asks to stop.
@@ -196,7 +211,7 @@ impl EvalStream {
             open.add(batch, &features);
             step += 1;
             progress(num_done + open.labels.len() as u64);
-            stopped = self.keep.as_ref().is_some_and(|keep| keep.stop.is_requested());
+            stopped = self.is_stopped();
             if stopped || step.is_multiple_of(PART_BATCHES) {
                 let part = std::mem::take(&mut open).close()?;
                 if let Some(kept) = &kept {

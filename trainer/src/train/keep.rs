@@ -37,6 +37,11 @@ impl Kept {
         Self { unproven: step, good: None }
     }
 
+    /// Whether there is one.
+    pub(super) fn has_any(self) -> bool {
+        self != Self::default()
+    }
+
     fn written(&mut self, step: u64) {
         self.unproven = Some(step);
     }
@@ -51,18 +56,10 @@ impl Kept {
 
 impl Session {
     /// The losses of the first `steps` steps were looked at, and are finite.
-    pub(super) fn proven(&mut self, steps: u64) -> Result<(), TrainError> {
+    pub(super) fn proven(&mut self, steps: u64) {
         self.keys.checked(steps.saturating_sub(1));
-        match self.kept.seen(steps) {
-            Some(good) => Ok(self.store.delete_old(good, None)?),
-            None => Ok(()),
-        }
-    }
-
-    /// [`Session::proven`] in a run that is about to end by what matters more than an old checkpoint that stays.
-    pub(super) fn proven_before_the_end(&mut self, steps: u64) {
-        if let Err(error) = self.proven(steps) {
-            tracing::warn!("{}", one_line(&error));
+        if let Some(good) = self.kept.seen(steps) {
+            self.store.delete_old(good, None);
         }
     }
 
@@ -127,18 +124,22 @@ impl Session {
         let dir = self.folder.path().join(DIVERGED_DIR);
         let mut refused = Vec::new();
         // Before anything is written: where the run goes on matters more than a look. On a CPU the checkpoint is also of
-        // the step of the state, and stands for it.
+        // the step of the state, and stands for it: unlike the state it has not seen the batch that broke the loss.
         let mut good = self.kept.good;
+        let mut stands_for_state = false;
         if self.kept.unproven == Some(step) {
             match self.store.set_aside(step, &dir) {
-                Ok(older) => good = older,
+                Ok(older) => {
+                    good = older;
+                    stands_for_state = older.is_some() && step == self.position.step;
+                }
                 Err(error) => refused.push(format!(
                     "the checkpoint of step {step}, which is to blame, could not be set aside: {}; remove it before you go on",
                     one_line(&error)
                 )),
             }
         }
-        let saved = self.keep_for_a_look(step, &dir).map_err(|error| {
+        let saved = self.keep_for_a_look(step, &dir, stands_for_state).map_err(|error| {
             refused.push(format!("the state could not be saved for a look: {}", one_line(&error)));
         });
         self.write(&Event::Diverged { step: step + 1 });
@@ -150,10 +151,20 @@ impl Session {
         TrainError::Diverged { what, step: step + 1, seen_after, lr, saved, refused, good }
     }
 
-    fn keep_for_a_look(&self, step: u64, dir: &Path) -> Result<PathBuf, TrainError> {
-        let parts = self.parts()?;
+    /// Keeps the state, unless the checkpoint of `step` that was set aside stands for it, and what the step was shown.
+    fn keep_for_a_look(
+        &self,
+        step: u64,
+        dir: &Path,
+        stands_for_state: bool,
+    ) -> Result<PathBuf, TrainError> {
         let store = Store::new(dir.to_owned(), 1);
-        let saved = self.write_state(&store, &parts, Some(step))?;
+        let saved = if stands_for_state {
+            store.delete_old(step, None);
+            store.folder_of(step)
+        } else {
+            self.write_state(&store, &self.parts()?, Some(step))?
+        };
         let path = saved.join("samples.json");
         let text = serde_json::to_vec_pretty(self.keys.of(step)).unwrap_or_default();
         std::fs::write(&path, text).map_err(TrainError::io("write", &path))?;

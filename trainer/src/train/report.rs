@@ -28,8 +28,10 @@ pub(super) struct Window {
     pub(super) waited: Duration,
     /// What was known of the device's time at its start.
     device_times: DeviceTimes,
-    /// Of every step, on the device.
+    /// Of every step since the last line, on the device.
     pub(super) losses: Vec<Tensor>,
+    /// How many of them are of before the clock was started anew: a checkpoint came between.
+    untimed: usize,
 }
 
 /// A line of the log on its way from the device.
@@ -38,6 +40,8 @@ pub(crate) struct Line {
     /// Losses, length of the gradient, figures of the groups.
     values: Readback,
     num_steps: usize,
+    /// The last of them, whose time it is.
+    num_timed: usize,
     /// Steps done at its end.
     step: u64,
     /// The device's work of its steps.
@@ -84,7 +88,15 @@ impl Session {
             waited: Duration::ZERO,
             device_times: self.device_times(),
             losses: Vec::new(),
+            untimed: 0,
         })
+    }
+
+    /// One that begins now, after what does not belong to the rate of the steps. The losses of the steps before it count in
+    /// the next line.
+    pub(super) fn window_after(&mut self, before: Window) -> Result<Window, TrainError> {
+        let untimed = before.losses.len();
+        Ok(Window { losses: before.losses, untimed, ..self.window()? })
     }
 
     /// A point in the device's time, behind what is queued.
@@ -134,6 +146,7 @@ impl Session {
         self.line = Some(Line {
             values,
             num_steps: window.losses.len(),
+            num_timed: window.losses.len() - window.untimed,
             step: self.position.step,
             time: [window.start, end],
             waited: window.waited,
@@ -157,8 +170,8 @@ impl Session {
         let (losses, rest) = values.split_at(line.num_steps);
         let Some((&gradient_norm, groups)) = rest.split_first() else { return Ok(()) };
         let Ok(groups) = groups.try_into() else { return Ok(()) };
-        let (step, num_steps) = (line.step, line.num_steps as f64);
-        let step_seconds = seconds / num_steps;
+        let (step, num_timed) = (line.step, line.num_timed as f64);
+        let step_seconds = seconds / num_timed;
         let device_wait = line.device_times.and_then(|times| times.waited.mean_seconds());
         let launched = line.device_times.map(|times| times.launched);
         let loss = losses.last().copied().unwrap_or(f64::NAN);
@@ -168,13 +181,13 @@ impl Session {
             step,
             epoch: step as f64 / scale.steps_per_epoch as f64,
             loss,
-            mean_loss: losses.iter().sum::<f64>() / num_steps,
+            mean_loss: losses.iter().sum::<f64>() / losses.len() as f64,
             lr: self.timetable.lr(step - 1),
             momentum: self.timetable.momentum(step - 1),
             gradient_norm,
-            images_per_second: num_steps * scale.batch_size as f64 / seconds,
+            images_per_second: num_timed * scale.batch_size as f64 / seconds,
             step_seconds,
-            data_wait_seconds: line.waited.as_secs_f64() / num_steps,
+            data_wait_seconds: line.waited.as_secs_f64() / num_timed,
             data_wait_ratio: line.waited.as_secs_f64() / seconds,
             device: DeviceFigures::new(device_wait, step_seconds, launched),
             groups: GroupFigures::from_values(groups),
@@ -210,10 +223,11 @@ impl Session {
         let finite = losses.iter().take_while(|loss| loss.is_finite()).count();
         let step = first + finite as u64;
         if finite == losses.len() {
-            return self.proven(step);
+            self.proven(step);
+            return Ok(());
         }
         if finite > 0 {
-            self.proven_before_the_end(step);
+            self.proven(step);
         }
         Err(self.diverged(step, Broken::Loss))
     }

@@ -73,7 +73,10 @@ fn a_checkpoint_whose_weights_give_no_loss_is_set_aside_for_the_good_one_before_
             panic!("{error}")
         };
         assert!(saved.join("samples.json").is_file());
-        assert_eq!(Checkpoint::open(saved).unwrap().state.step, 4);
+        let state = Checkpoint::open(saved).unwrap().state;
+        assert_eq!(state.step, 4);
+        // The checkpoint itself: the state after it has seen the batch of step 5.
+        assert_eq!(state.stream.next_step, 4);
         assert_eq!(events(&run, "checkpoint").last().unwrap()["step"].as_u64(), Some(4));
         assert_goes_on_at_three(&run, &error);
     });

@@ -1,5 +1,7 @@
 //! Encoders of runs as files: exported, begun with, refused.
 
+use std::path::Path;
+
 use smog_trainer::checkpoint::tensors;
 use smog_trainer::train::Outcome;
 use smog_trainer::trained::Wanted;
@@ -73,6 +75,32 @@ fn a_run_begins_with_a_file_keeps_it_and_resumes_without_it() {
         // Without the file the run is another one.
         let message = refused(tiny(&["run.length=\"4 steps\""]), &run, true);
         assert!(message.contains("run.init") && message.contains("not set now"), "{message}");
+    });
+}
+
+#[test]
+fn a_run_without_a_checkpoint_that_is_given_another_file_begins_with_that_one() {
+    within(120, || {
+        let dir = tempfile::tempdir().unwrap();
+        let file = exported(&trained(dir.path()));
+        let other = dir.path().join("other.safetensors");
+        std::fs::copy(&file, &other).unwrap();
+        let run = dir.path().join("second");
+        let copied = || std::fs::read(run.join("init.safetensors")).unwrap();
+        let config = |file: &Path| tiny(&[&format!("run.init={}", file.display())]);
+        drop(open(config(&file), &run, false, None).unwrap());
+        let first = copied();
+        // The last weight of all is another one.
+        let mut bytes = std::fs::read(&other).unwrap();
+        let end = bytes.len();
+        bytes[end - 4..].copy_from_slice(&1.5f32.to_le_bytes());
+        std::fs::write(&other, &bytes).unwrap();
+        drop(open(config(&other), &run, true, None).unwrap());
+        assert!(copied() == bytes && first != bytes);
+        // And with that one it goes on, though it is gone.
+        std::fs::remove_file(&other).unwrap();
+        drop(open(config(&other), &run, true, None).unwrap());
+        assert!(copied() == bytes);
     });
 }
 

@@ -120,6 +120,46 @@ fn a_loss_that_is_not_a_number_stops_the_run_and_keeps_its_state_apart() {
 }
 
 #[test]
+fn a_line_counts_the_losses_of_all_steps_since_the_last_one() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let means = |name: &str, sets: &[&str]| -> Vec<f64> {
+            let run = dir.path().join(name);
+            train(tiny(sets), &run, false, Some(8));
+            events(&run, "step").iter().map(|line| line["mean_loss"].as_f64().unwrap()).collect()
+        };
+        let each = means("each", &[]);
+        let sets = ["run.log_every=\"4 steps\"", "run.checkpoint_every=\"3 steps\""];
+        let fours = means("fours", &sets);
+        assert_eq!((each.len(), fours.len()), (8, 2));
+        for (mean, four) in fours.iter().zip(each.chunks(4)) {
+            let expected = four.iter().sum::<f64>() / 4.0;
+            assert!((mean - expected).abs() < 1e-12, "{mean} {expected}");
+        }
+    });
+}
+
+#[test]
+fn a_run_folder_that_nobody_named_takes_a_number_where_it_is_taken() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        let open = || {
+            let options = smog_trainer::session::RunOptions {
+                run_dir: run.clone(),
+                may_number: true,
+                quiet: true,
+                ..Default::default()
+            };
+            smog_trainer::session::Session::open(tiny(&[]), &data(), None, options).unwrap()
+        };
+        let first = open();
+        assert_eq!(first.run_dir(), run);
+        assert_eq!(open().run_dir(), run.with_file_name("run-2"));
+    });
+}
+
+#[test]
 fn the_metrics_say_what_a_run_does() {
     within(60, || {
         let dir = tempfile::tempdir().unwrap();

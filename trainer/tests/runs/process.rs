@@ -199,6 +199,10 @@ fn a_wrong_call_leaves_with_two_and_spoils_no_file() {
             ],
             "is not a safetensors file",
         ),
+        (&["run", "--resume", &run_dir, "--run-dir", &at("copy")], "are two folders"),
+        (&["run", "--resume", &run_dir, "--stop-after", "0"], "--stop-after"),
+        (&["eval", "finetune", &run_dir, "--stop-after", "0"], "--stop-after"),
+        (&["eval", "linear", &run_dir, "--protocol", "swav", "--stop-after", "0"], "--stop-after"),
         (&["eval", "knn", &run_dir, "--k", "0"], "--k"),
         (
             &["eval", "finetune", &run_dir, "--batch-size", "500"],

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::support::{data, events, losses, newest, refused, tiny, train, within};
+use crate::support::{data, events, losses, newest, open, refused, tiny, train, within};
+use smog_trainer::folder::stored_settings;
 use smog_trainer::session::{RunOptions, Session};
 use smog_trainer::settings::RunConfig;
 use smog_trainer::signals::StopRequest;
@@ -212,6 +213,22 @@ fn a_run_stopped_before_its_first_checkpoint_starts_again() {
 }
 
 #[test]
+fn a_run_without_a_checkpoint_goes_on_with_the_settings_of_its_last_sitting() {
+    within(120, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        train(tiny(&[]), &run, false, Some(1));
+        std::fs::remove_dir_all(run.join("checkpoints")).unwrap();
+        let smaller = || tiny(&["run.batch_size=4", "model.encoder.width=16"]);
+        train(smaller(), &run, true, Some(2));
+        let stored = stored_settings(&run).unwrap().resolve().unwrap();
+        assert_eq!(stored, smaller());
+        train(stored, &run, true, Some(1));
+        assert_eq!(newest(&run).state.step, 3);
+    });
+}
+
+#[test]
 fn settings_that_differ_from_the_checkpoint_are_refused_with_both_values() {
     within(120, || {
         let dir = tempfile::tempdir().unwrap();
@@ -233,15 +250,84 @@ fn settings_that_differ_from_the_checkpoint_are_refused_with_both_values() {
 
 /// Goes on with `--allow-change run.length`.
 fn train_to_another_length(config: RunConfig, run: &Path) -> Outcome {
+    allowing("run.length", config, run, None).train(&StopRequest::default()).unwrap()
+}
+
+/// Opens a run to go on with, with `--allow-change KEY`.
+fn allowing(key: &str, config: RunConfig, run: &Path, stop_after: Option<u64>) -> Session {
     let options = RunOptions {
         run_dir: run.to_owned(),
         resume: true,
-        allow_change: vec!["run.length".to_owned()],
+        allow_change: vec![key.to_owned()],
+        stop_after,
         quiet: true,
         ..RunOptions::default()
     };
-    let session = Session::open(config, &data(), None, options).unwrap();
-    session.train(&StopRequest::default()).unwrap()
+    Session::open(config, &data(), None, options).unwrap()
+}
+
+#[test]
+fn a_change_that_was_allowed_holds_for_a_run_that_is_killed_before_its_next_checkpoint() {
+    within(120, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        train(tiny(&[]), &run, false, Some(2));
+        let changed = || tiny(&["schedule.lr_per_256=0.5"]);
+        drop(allowing("schedule.lr_per_256", changed(), &run, None));
+        let stored = || stored_settings(&run).unwrap().resolve().unwrap();
+        assert_eq!(stored(), changed());
+        // That value at that step, and nothing else.
+        for other in ["schedule.lr_per_256=0.6", "model.groups.beta=0.9"] {
+            let message = refused(tiny(&["schedule.lr_per_256=0.5", other]), &run, true);
+            assert!(message.contains("--allow-change"), "{message}");
+        }
+        assert_eq!(train(stored(), &run, true, Some(2)), Outcome::Interrupted);
+        let lines = events(&run, "resume");
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0]["changed"], lines[1]["changed"]);
+        assert_eq!(lines[1]["changed"][0], "schedule.lr_per_256: 0.24 -> 0.5");
+        // The checkpoint of step 4 has it; what was allowed at step 2 says nothing of a way back.
+        let message = refused(tiny(&[]), &run, true);
+        assert!(message.contains("schedule.lr_per_256: 0.5 in the checkpoint"), "{message}");
+        // Going on with the old value needs no leave, and takes it back.
+        let run = dir.path().join("back");
+        train(tiny(&[]), &run, false, Some(2));
+        drop(allowing("schedule.lr_per_256", changed(), &run, None));
+        drop(open(tiny(&[]), &run, true, None).unwrap());
+        let message = refused(changed(), &run, true);
+        assert!(message.contains("--allow-change"), "{message}");
+    });
+}
+
+#[test]
+fn a_run_that_gets_resets_on_the_way_waits_until_there_is_something_to_make_groups_of() {
+    within(120, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        train(tiny(&["reset.every=never"]), &run, false, Some(12));
+        let resumed = allowing("reset.every", tiny(&[]), &run, Some(10));
+        resumed.train(&StopRequest::default()).unwrap();
+        let resets: Vec<_> =
+            events(&run, "reset").iter().map(|line| line["step"].as_u64().unwrap()).collect();
+        // Ten features for each of 8 groups, 16 a step.
+        assert_eq!(resets, [17]);
+    });
+}
+
+#[test]
+fn a_last_step_makes_no_groups_anew_and_a_longer_run_does_so_a_step_later() {
+    within(120, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        let resets = || -> Vec<u64> {
+            events(&run, "reset").iter().map(|line| line["step"].as_u64().unwrap()).collect()
+        };
+        train(tiny(&["run.length=\"14 steps\""]), &run, false, None);
+        assert_eq!(resets(), [5], "the next was due in step 14");
+        assert_eq!(newest(&run).state.steps_since_reset, 9);
+        train_to_another_length(tiny(&["run.length=\"17 steps\""]), &run);
+        assert_eq!(resets(), [5, 15]);
+    });
 }
 
 #[test]

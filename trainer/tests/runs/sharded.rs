@@ -81,6 +81,22 @@ fn a_run_that_cannot_go_on_is_refused_before_images_are_sharded_for_it() {
 }
 
 #[test]
+fn k_nn_in_a_run_on_images_without_classes_is_a_wrong_call_that_names_both_settings() {
+    let photos = Photos::new();
+    for number in 0..24 {
+        photos.add(&format!("../flat/{number}.png"), number);
+    }
+    let every = ["--steps", "2", "--set", "eval.knn_every=1 epochs"];
+    let (code, text) = photos.call(command_on(&photos.at("flat"), &photos.at("run"), &every));
+    assert_eq!(code, Some(2), "{text}");
+    let said = text.lines().last().unwrap();
+    for part in ["has no classes", "--set eval.path=DATA", "--set eval.knn_every=never"] {
+        assert!(said.contains(part), "{part}: {text}");
+    }
+    assert!(!photos.at("run").exists());
+}
+
+#[test]
 fn a_run_goes_on_with_the_same_images_even_where_their_shards_are_gone() {
     let photos = Photos::new();
     let dir = photos.at("photos");
