@@ -253,6 +253,15 @@ impl DataSet {
         }
     }
 
+    /// As [`DataSet::path_of`], but a folder of images stays one: what it holds may change, and whoever reads it next sees
+    /// that.
+    pub fn absolute(&self, given: &Path) -> PathBuf {
+        match self {
+            Self::Found(_) => absolute(given),
+            Self::Synthetic { .. } => given.to_owned(),
+        }
+    }
+
     /// Opens a split.
     ///
     /// # Errors
@@ -267,27 +276,42 @@ impl DataSet {
         })
     }
 
-    /// Samples for k-NN: the neighbours from `bank`, the queries from the first of `test_splits` that is
-    /// there, or else held out from the bank.
+    /// Samples for k-NN: the neighbours from `bank`, the queries from the first of `test_splits` that is there and has
+    /// classes, or else held out from the bank.
     ///
     /// # Errors
     /// If a split cannot be opened.
     pub fn knn(&self, bank: &str, test_splits: &[String]) -> Result<KnnData, DataError> {
-        let queries = self.first_split(test_splits).filter(|&split| split != bank);
-        Ok(KnnData {
-            bank: self.open(bank)?,
-            queries: queries.map(|split| self.open(split)).transpose()?,
-            name: queries.map_or_else(|| bank.to_owned(), |split| format!("{bank} -> {split}")),
-        })
+        let (mut queries, mut passed_over) = (None, Vec::new());
+        for split in test_splits.iter().filter(|split| self.has_split(split)) {
+            if split == bank {
+                break;
+            }
+            let source = self.open(split)?;
+            if !source.classes().is_empty() {
+                queries = Some((split.as_str(), source));
+                break;
+            }
+            passed_over.push(split.clone());
+        }
+        Ok(KnnData { passed_over, ..KnnData::new((bank, self.open(bank)?), queries) })
     }
 
-    /// The first of `splits` that is there.
-    pub fn first_split<'a>(&self, splits: &'a [String]) -> Option<&'a str> {
-        let is_there = |split: &&String| match self {
+    /// As [`DataSet::knn`] with queries from `test`, whatever it is; held out from the bank where that is the same split.
+    ///
+    /// # Errors
+    /// If a split is not there or cannot be opened.
+    pub fn knn_with(&self, bank: &str, test: &str) -> Result<KnnData, DataError> {
+        let queries = (test, self.open(test)?);
+        Ok(KnnData::new((bank, self.open(bank)?), (test != bank).then_some(queries)))
+    }
+
+    /// Whether there is such a split.
+    pub fn has_split(&self, split: &str) -> bool {
+        match self {
             Self::Found(found) => found.has_split(split),
             Self::Synthetic { .. } => true,
-        };
-        splits.iter().find(is_there).map(String::as_str)
+        }
     }
 }
 
