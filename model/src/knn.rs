@@ -141,8 +141,8 @@ impl Neighbours {
     /// Share of queries whose class is guessed right: top-1 in `0..=1`.
     ///
     /// # Errors
-    /// As [`Neighbours::classify`]; [`ModelError::Mismatch`] where there is no query or not one of `labels` (i64 `[m]`)
-    /// for each.
+    /// As [`Neighbours::classify`]; [`ModelError::Mismatch`] where there is no query, not one of `labels` (i64 `[m]`)
+    /// for each, or one that is no class: no guess could be right.
     pub fn top1(&self, labels: &Tensor, k: i64, temperature: f64) -> Result<f64, ModelError> {
         let num_queries = self.labels.size()[0];
         if labels.size() != [num_queries] || num_queries == 0 {
@@ -152,6 +152,7 @@ impl Neighbours {
                 found: format!("{:?}", labels.size()),
             });
         }
+        check_classes("labels of the queries", labels, self.num_classes)?;
         let guessed = self.classify(k, temperature)?;
         let right = guessed.eq_tensor(&labels.to_device(guessed.device()));
         Ok(right.to_kind(Kind::Double).mean(Kind::Double).double_value(&[]))
@@ -197,10 +198,15 @@ fn check(
             found: format!("{:?}", labels.size()),
         });
     }
+    check_classes("labels of the bank", labels, num_classes)
+}
+
+/// Refuses labels outside of `0..num_classes`; there is at least one.
+fn check_classes(what: &'static str, labels: &Tensor, num_classes: i64) -> Result<(), ModelError> {
     let (low, high) = (labels.min().int64_value(&[]), labels.max().int64_value(&[]));
     if low < 0 || high >= num_classes {
         return Err(ModelError::Mismatch {
-            what: "labels of the bank",
+            what,
             expected: format!("classes in 0..{num_classes}"),
             found: format!("{low}..={high}"),
         });
@@ -295,6 +301,11 @@ mod tests {
         assert!(search(&labels(12), &bank.narrow(1, 0, 3), 6, &settings).is_err());
         let found = search(&labels(12), &bank, 6, &settings).unwrap();
         assert!(found.top1(&labels(3), 20, 0.1).is_err());
+        for (label, told) in [(-1, "-1..=4"), (6, "0..=6")] {
+            let other = labels(12).index_fill(0, &Tensor::from_slice(&[5i64, 11]), label);
+            let text = found.top1(&other, 20, 0.1).unwrap_err().to_string();
+            assert!(text.contains("labels of the queries") && text.contains(told), "{text}");
+        }
         assert!(found.top1(&labels(12), 20, 0.0).is_err());
         assert!(found.top1(&labels(12), 0, 0.1).is_err());
         assert!(search(&labels(12), &bank, 6, &KnnSettings { neighbours: 0, ..settings }).is_err());

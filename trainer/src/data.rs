@@ -256,6 +256,15 @@ impl DataSet {
         }
     }
 
+    /// As [`DataSet::path_of`], but a folder of images stays one: what it holds may change, and whoever reads it next sees
+    /// that.
+    pub fn absolute(&self, given: &Path) -> PathBuf {
+        match self {
+            Self::Found(_) => absolute(given),
+            Self::Synthetic { .. } => given.to_owned(),
+        }
+    }
+
     /// Opens a split.
     ///
     /// # Errors
@@ -278,31 +287,44 @@ impl DataSet {
         self.open(split).map_err(|error| error.chosen_by(flag))
     }
 
-    /// Samples for k-NN: the neighbours from `bank`, the queries from the first of `test_splits` that is
-    /// there, or else held out from the bank. Both are never the same samples, whatever their names (`val` and `validation`
+    /// Samples for k-NN: the neighbours from `bank`, the queries from the first of `test_splits` that is there and has
+    /// classes, or else held out from the bank. Both are never the same samples, whatever their names (`val` and `validation`
     /// are one split).
     ///
     /// # Errors
     /// If a split cannot be opened.
     pub fn knn(&self, bank: &str, test_splits: &[String]) -> Result<KnnData, DataError> {
-        let source = self.open(bank)?;
-        let queries = match self.first_split(test_splits).filter(|&split| split != bank) {
-            Some(split) => Some((split, self.open(split)?)),
-            None => None,
-        };
-        let queries = queries.filter(|(_, queries)| queries.digest() != source.digest());
-        let name =
-            queries.as_ref().map_or(bank.to_owned(), |(split, _)| format!("{bank} -> {split}"));
-        Ok(KnnData { bank: source, queries: queries.map(|(_, queries)| queries), name })
+        let (source, mut queries, mut passed_over) = (self.open(bank)?, None, Vec::new());
+        for split in test_splits.iter().filter(|split| self.has_split(split)) {
+            let found = self.open(split)?;
+            if found.digest() == source.digest() {
+                break;
+            }
+            if !found.classes().is_empty() {
+                queries = Some((split.as_str(), found));
+                break;
+            }
+            passed_over.push(split.clone());
+        }
+        Ok(KnnData { passed_over, ..KnnData::new((bank, source), queries) })
     }
 
-    /// The first of `splits` that is there.
-    pub fn first_split<'a>(&self, splits: &'a [String]) -> Option<&'a str> {
-        let is_there = |split: &&String| match self {
+    /// As [`DataSet::knn`] with queries from `test`, whatever it is; held out from the bank where that is the same split.
+    ///
+    /// # Errors
+    /// If a split is not there or cannot be opened.
+    pub fn knn_with(&self, bank: &str, test: &str) -> Result<KnnData, DataError> {
+        let (source, queries) = (self.open(bank)?, self.open(test)?);
+        let are_others = queries.digest() != source.digest();
+        Ok(KnnData::new((bank, source), are_others.then_some((test, queries))))
+    }
+
+    /// Whether there is such a split.
+    pub fn has_split(&self, split: &str) -> bool {
+        match self {
             Self::Found(found) => found.has_split(split),
             Self::Synthetic { .. } => true,
-        };
-        splits.iter().find(is_there).map(String::as_str)
+        }
     }
 }
 

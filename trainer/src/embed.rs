@@ -96,13 +96,14 @@ pub fn write_features(
 }
 
 fn metadata(file: &FeatureFile<'_>, source: &dyn Source) -> Vec<KeyValue> {
-    let About { encoder, branch, step, size, resize } = file.about;
+    let About { encoder, branch, step, size, resize, apply_exif } = file.about;
     let facts = serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
         "encoder": encoder,
         "branch": branch,
         "step": step,
         "protocol": format!("pooled features of the centre crop of {size} pixels after a resize to {resize}"),
+        "apply_exif": apply_exif,
         "split": file.split,
         "data": source.digest(),
         "classes": source.classes(),

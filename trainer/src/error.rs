@@ -13,6 +13,7 @@ use smog_terminal::quoted;
 
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
+use crate::eval::labels::LabelError;
 use crate::misfits::Misfits;
 use crate::outfile::OutFileError;
 use crate::resume::ResumeError;
@@ -34,6 +35,9 @@ pub enum TrainError {
     /// Settings and data do not fit together.
     #[error(transparent)]
     Preflight(#[from] Misfits),
+    /// Splits are not labelled as an evaluation needs it.
+    #[error(transparent)]
+    Labels(#[from] LabelError),
     /// A checkpoint cannot be written or taken over.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -23,6 +23,8 @@ pub struct About {
     pub size: u32,
     /// Short side before their centre crop.
     pub resize: u32,
+    /// Whether they are rotated as their EXIF tag says. Files of earlier versions do not say: they are not.
+    pub apply_exif: bool,
 }
 
 const ENCODER: &str = "smog.encoder";
@@ -30,6 +32,7 @@ const BRANCH: &str = "smog.branch";
 const STEP: &str = "smog.step";
 const SIZE: &str = "smog.size";
 const RESIZE: &str = "smog.resize";
+const APPLY_EXIF: &str = "smog.apply_exif";
 
 /// Writes the encoder to `path`: whole, or not at all.
 ///
@@ -46,6 +49,7 @@ pub fn write(path: &Path, backbone: &Backbone, about: &About) -> Result<(), Chec
             (STEP, json(&about.step)),
             (SIZE, json(&about.size)),
             (RESIZE, json(&about.resize)),
+            (APPLY_EXIF, json(&about.apply_exif)),
             ("smog.version", env!("CARGO_PKG_VERSION").to_owned()),
         ]
         .map(|(key, value)| (key.to_owned(), value)),
@@ -80,6 +84,7 @@ pub fn about(path: &Path, header: &HashMap<String, String>) -> Result<About, Che
             step: value(header.get(STEP)?)?,
             size: value(header.get(SIZE)?)?,
             resize: value(header.get(RESIZE)?)?,
+            apply_exif: header.get(APPLY_EXIF).map_or(Some(false), |text| value(text))?,
         })
     };
     find().ok_or_else(|| CheckpointError::Tensors {

@@ -138,9 +138,9 @@ impl Session {
         let threads = ThreadBudget::of_run(&config, device);
         threads.apply();
         let progress = Progress::new(timetable.scale.total_steps, options.quiet);
-        let knn = knn_data(&config, eval_data.unwrap_or(data))?;
-
         let say = |line: &str| progress.note(line);
+        let knn = knn_data(&config, eval_data.unwrap_or(data), device, &say)?;
+
         let opened = options.resume.then(|| RunFolder::open(&options.run_dir)).transpose()?;
         let checkpoint =
             opened.as_ref().map(|folder| resume::newest(folder, &say)).transpose()?.flatten();
@@ -359,6 +359,8 @@ impl Session {
 fn knn_data(
     config: &RunConfig,
     data: &DataSet,
+    device: Device,
+    say: &dyn Fn(&str),
 ) -> Result<Option<(KnnData, EvalStream)>, TrainError> {
     if config
         .eval
@@ -371,6 +373,12 @@ fn knn_data(
     let knn = data
         .knn(&config.eval.train_split, &config.eval.test_splits)
         .map_err(|error| error.chosen_by("--set eval.train_split=NAME"))?;
-    knn.check().map_err(|error| TrainError::NoKnn { source: error.into() })?;
-    Ok(Some((knn, EvalStream::new(config))))
+    knn.check().map_err(|error| match error {
+        TrainError::Labels(error) => TrainError::NoKnn { source: error.into() },
+        error => error,
+    })?;
+    if let Some(remark) = knn.remark() {
+        say(&format!("k-NN: {remark}"));
+    }
+    Ok(Some((knn, EvalStream::new(config, device))))
 }

@@ -331,7 +331,7 @@ impl Session {
         )?;
         for metric in Metric::ALL {
             if stop.is_some_and(StopRequest::is_requested) {
-                return Err(Interrupted.into());
+                return Err(Interrupted::default().into());
             }
             for result in features.evaluate(metric, &[k], temperature)? {
                 self.progress.note(&format!("-- step {}: {result} --", self.position.step));

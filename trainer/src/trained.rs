@@ -119,6 +119,7 @@ impl Wanted {
         config.model.encoder = about.encoder.clone();
         (config.eval.size, config.eval.resize) = (about.size, about.resize);
         config.eval.path = None;
+        config.stream.apply_exif = about.apply_exif;
         "auto".clone_into(&mut config.run.device);
         let config = self.with_device(config)?;
         let mut backbone = Backbone::new(&about.encoder, 0, device(&config.run.device)?)?;
@@ -142,6 +143,7 @@ impl Wanted {
             step,
             size: config.eval_size(),
             resize: config.eval_resize(),
+            apply_exif: config.stream.apply_exif,
         };
         Trained { config, backbone, about, identity, results: self.results() }
     }

@@ -27,7 +27,7 @@ pub fn mixing_advice(
     batch_size: u32,
 ) -> Result<Option<String>, SourceError> {
     let groups = source.row_groups();
-    let Some(sorted) = same_class_share(source)? else { return Ok(None) };
+    let Some(sorted) = sorted_share(source)? else { return Ok(None) };
     let rows = order(settings, groups, 0).rows(0, 0);
     let quality = shuffle_quality(rows, groups, batch_size);
     if quality.ratio() >= GOOD_RATIO {
@@ -44,8 +44,12 @@ pub fn mixing_advice(
     )))
 }
 
-/// The share of neighbours with the same label, where it is that of sorted data.
-fn same_class_share(source: &dyn Source) -> Result<Option<f64>, SourceError> {
+/// The share of neighbours with the same label, where it is that of data that lies class after class; `None` where it is
+/// not, or there are no labels to tell by.
+///
+/// # Errors
+/// If labels cannot be read.
+pub fn sorted_share(source: &dyn Source) -> Result<Option<f64>, SourceError> {
     let (mut pairs, mut same) = (0u64, 0u64);
     let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
     for group in spread(source.row_groups().len(), LOOKED_AT_GROUPS) {

@@ -31,7 +31,7 @@ use crate::sample::{ImageMeta, RowGroupId, SampleId};
 
 pub use self::parquet::ParquetSource;
 pub use crate::archive::ArchiveError;
-pub use advice::mixing_advice;
+pub use advice::{mixing_advice, sorted_share};
 pub(crate) use error::unchanged;
 pub use error::{OpenError, SourceError};
 pub use fetch::Fetch;

@@ -40,7 +40,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     OutFile::Parquet.check(&args.out).map_err(TrainError::from)?;
     let trained = args.subject.wanted().load()?;
-    let (data, _) = args.subject.data(&trained.config)?;
+    let (data, path) = args.subject.data(&trained.config)?;
     let split = args.split.as_ref().unwrap_or(&trained.config.data.split);
     let source = data.open_for(split, "--split NAME").map_err(TrainError::from)?;
     let num_samples = source.num_samples();
@@ -49,7 +49,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let file = FeatureFile { path: &args.out, about: &trained.about, split };
     let stop = StopRequest::on_signals().context("cannot handle signals")?;
     let folder = args.out.parent().unwrap_or(Path::new(""));
-    let stream = EvalStream::new(&trained.config).resumable(folder, &trained.identity, &stop);
+    let device = trained.backbone.device();
+    let stream =
+        EvalStream::new(&trained.config, device).resumable(folder, &trained.identity, &stop);
     let num_rows =
         write_features(&file, source, &stream, &normalizer, &trained.backbone, &mut |done| {
             progress.show(done);
@@ -57,8 +59,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         .with_context(|| format!("{} is not written", args.out.display()))?;
     stream.forget_parts();
     outln!(
-        "{}: {num_rows} of {num_samples} images of {split}, {} features each, after {} steps",
+        "{}: {num_rows} of {num_samples} images of {split} in {}, {} features each, after {} steps",
         args.out.display(),
+        path.display(),
         trained.about.encoder.feature_dim(),
         trained.about.step,
     );

@@ -18,7 +18,8 @@ use super::eval::Branch;
     smog-trainer export runs/photos --out encoder.safetensors\n  \
     smog-trainer export runs/photos --out average.safetensors --branch momentum --checkpoint 5000\n\n\
     The names are torchvision's or timm's, without the classifier, so that their networks load it with strict=True; the \
-    README has the lines of Python. The header says which encoder it is, its pictures and their mean and deviation.")]
+    README has the lines of Python. The header says which encoder it is, its pictures (smog.size, smog.resize, and smog.apply_exif: whether they are rotated \
+    as their EXIF tag says), and their mean and deviation.")]
 pub(crate) struct Args {
     /// Run folder
     run: PathBuf,

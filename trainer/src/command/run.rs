@@ -139,8 +139,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     };
     let data = DataSet::find_asking(&given, &remote, &sharding, &may_shard)?;
     config.data.path = Some(data.path_of(&given));
-    let eval_data = match &config.eval.path {
-        Some(path) => Some(DataSet::find(path, &remote, &sharding).map_err(TrainError::from)?),
+    let eval_data = match config.eval.path.take() {
+        Some(path) => {
+            let found = DataSet::find(&path, &remote, &sharding).map_err(TrainError::from)?;
+            config.eval.path = Some(found.absolute(&path));
+            Some(found)
+        }
         None => None,
     };
     let options = RunOptions {

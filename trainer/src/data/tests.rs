@@ -231,6 +231,30 @@ fn splits_of_synthetic_data_differ_in_content() {
     assert_ne!(data.open("train").unwrap().digest(), data.open("test").unwrap().digest());
 }
 
+/// ImageNet's shape: the test split is a flat folder.
+#[test]
+fn a_test_split_without_labels_is_passed_over_unless_it_is_asked_for() {
+    let mut images = vec!["test/1.png"];
+    images.extend(["train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.png"]);
+    let photos = Photos::new(&images);
+    let (cached, _) = photos.find().unwrap();
+    let data = find(cached.to_str().unwrap()).unwrap();
+    let splits = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let knn = data.knn("train", &splits(&["test", "val"])).unwrap();
+    assert_eq!((knn.name.as_str(), &knn.passed_over), ("train -> val", &splits(&["test"])));
+    assert!(knn.remark().unwrap().contains("`val` is taken instead"));
+    knn.check().unwrap();
+    let knn = data.knn("train", &splits(&["test"])).unwrap();
+    assert!(knn.name == "train" && knn.queries.is_none() && knn.remark().is_some());
+    let knn = data.knn("train", &splits(&["val", "test"])).unwrap();
+    assert_eq!((knn.name.as_str(), knn.remark()), ("train -> val", None));
+    let asked = data.knn_with("train", "test").unwrap();
+    let text = asked.check().unwrap_err().to_string();
+    assert!(text.contains("split `test` have no label") && text.contains("--test-split"), "{text}");
+    assert!(data.knn_with("train", "train").unwrap().queries.is_none());
+    assert!(data.knn_with("train", "missing").is_err());
+}
+
 #[test]
 fn a_folder_that_is_not_there_is_named() {
     let message = find("no/such/folder").unwrap_err().to_string();
@@ -253,7 +277,7 @@ fn parquet_files_and_web_dataset_tars_are_read_as_they_lie() {
         assert!(data.path_of(&given).is_absolute(), "{name}");
         let source = data.open("train").unwrap();
         assert_eq!((source.num_samples(), source.classes().len()), (64, 64), "{name}");
-        assert_eq!(data.first_split(&["val".to_owned(), "test".to_owned()]), None);
+        assert!(!data.has_split("val") && !data.has_split("test"));
     }
 }
 

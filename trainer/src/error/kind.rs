@@ -6,6 +6,7 @@ use smog_pipeline::source::OpenError;
 use super::TrainError;
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
+use crate::eval::labels::LabelError;
 use crate::resume::ResumeError;
 
 impl TrainError {
@@ -37,6 +38,11 @@ impl TrainError {
                 | Self::NoSuchDevice { .. }
                 | Self::Renderer { .. }
                 | Self::Resident { .. }
+                | Self::Labels(
+                    LabelError::NoClasses { .. }
+                        | LabelError::OtherClasses { .. }
+                        | LabelError::Unlabelled { .. }
+                )
                 | Self::Data(
                     DataError::NotGiven
                         | DataError::Synthetic { .. }

@@ -3,21 +3,29 @@
 //! Encoding a large split takes hours, so what is encoded can be kept in parts on the disk: an evaluation that was
 //! interrupted goes on behind its last part.
 
+mod collect;
+mod parts;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use smog_pipeline::augment::{CropRule, Recipe};
 use smog_pipeline::batch::HostBatch;
 use smog_pipeline::source::Source;
 use smog_pipeline::stream::{BatchStream, Next, Start, StreamConfig, StreamMode};
-use tch::{Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 
-use crate::checkpoint::{replace, tensors};
 use crate::error::TrainError;
 use crate::images::Normalizer;
 use crate::settings::{RunConfig, StreamSection};
 use crate::signals::StopRequest;
+use crate::threads::ThreadBudget;
+use collect::Collected;
+use parts::{OpenPart, Parts};
+
+pub use parts::Part;
+pub(crate) use parts::is_own;
 
 /// Called with the number of samples done.
 pub type Progress<'a> = &'a mut dyn FnMut(u64);
@@ -44,9 +52,16 @@ struct Keep {
 }
 
 /// Somebody asked to stop. What was done is kept: the same call goes on there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("interrupted; what was done is kept, and the same command goes on there")]
-pub struct Interrupted;
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted; what was done is kept{}, and the same command goes on there", kept_in(dir.as_deref()))]
+pub struct Interrupted {
+    /// Where features are kept, which are of use to nobody else: whoever does not go on may remove them.
+    pub dir: Option<PathBuf>,
+}
+
+fn kept_in(dir: Option<&Path>) -> String {
+    dir.map_or_else(String::new, |dir| format!(" in {}", dir.display()))
+}
 
 /// Batches in a part: some thousand samples.
 const PART_BATCHES: u64 = 64;
@@ -57,14 +72,26 @@ pub struct Features {
     pub features: Tensor,
     /// Label per sample; -1 where there is none.
     pub labels: Vec<i64>,
+    /// Samples that cannot be decoded: they have no row, and what stands in for them in a batch does not count twice.
+    pub num_left_out: u64,
+}
+
+/// What an output adds where samples cannot be decoded; nothing where all can.
+pub fn left_out(num_samples: u64) -> String {
+    match num_samples {
+        0 => String::new(),
+        _ => format!(", {num_samples} that cannot be decoded left out"),
+    }
 }
 
 impl EvalStream {
-    /// The stream that `[eval]` asks for: pictures of the size of the first view unless it says otherwise.
-    pub fn new(config: &RunConfig) -> Self {
+    /// The stream that `[eval]` asks for, for an encoder on `device`: pictures of the size of the first view unless it says
+    /// otherwise, decoded by the threads of the run's budget.
+    pub fn new(config: &RunConfig, device: Device) -> Self {
         let (size, resize) = (config.eval_size(), config.eval_resize());
+        let workers = ThreadBudget::of_run(config, device).decode;
         Self {
-            stream: config.stream.clone(),
+            stream: StreamSection { workers, ..config.stream.clone() },
             recipe: Recipe::center(resize, size),
             batch_size: config.eval.batch_size,
             size,
@@ -170,15 +197,38 @@ impl EvalStream {
         encode: &dyn Fn(&Tensor) -> Tensor,
         progress: Progress<'_>,
     ) -> Result<Features> {
-        let (mut features, mut labels) = (Vec::new(), Vec::new());
+        let sizes = [source.num_samples()];
+        let [features] = self.features_of(source, normalizer, encode, progress, sizes, &|_| 0)?;
+        Ok(features)
+    }
+
+    /// As [`EvalStream::features`], dealt out to several: `part_of` says for each sample which one it belongs to, and
+    /// `sizes` how many belong to each.
+    pub(super) fn features_of<const N: usize>(
+        &self,
+        source: Arc<dyn Source>,
+        normalizer: &Normalizer,
+        encode: &dyn Fn(&Tensor) -> Tensor,
+        progress: Progress<'_>,
+        sizes: [u64; N],
+        part_of: &dyn Fn(u64) -> usize,
+    ) -> Result<[Features; N]> {
+        let mut all = sizes.map(Collected::new);
+        let mut first = 0;
         self.for_each_part(source, normalizer, encode, progress, &mut |part| {
-            features.push(part.features);
-            labels.extend(part.labels);
+            for (number, collected) in all.iter_mut().enumerate() {
+                collected.add(&part, &|row| part_of(first + row) == number)?;
+            }
+            first += part.labels.len() as u64;
             Ok(())
         })?;
-        ensure!(!features.is_empty(), "the data for evaluation holds no sample");
-        let features = smog_model::guard(|| Tensor::cat(&features, 0))?;
-        Ok(Features { features, labels })
+        let mut finished = all.into_iter().map(Collected::finish);
+        let missing = || anyhow::anyhow!("the data for evaluation holds no sample");
+        let mut found = Vec::with_capacity(N);
+        for features in &mut finished {
+            found.push(features.ok_or_else(missing)?);
+        }
+        found.try_into().map_err(|_| missing())
     }
 
     /// As [`EvalStream::features`], but gives some thousand samples at a time to `visit`, in order: those that an
@@ -206,7 +256,7 @@ impl EvalStream {
         let mut stopped = false;
         self.for_each_from(source, step, |batch| {
             let features = smog_model::guard(|| {
-                no_grad(|| encode(&normalizer.view(batch, 0)).to_device(tch::Device::Cpu))
+                no_grad(|| encode(&normalizer.view(batch, 0)).to_device(Device::Cpu))
             })?;
             open.add(batch, &features);
             step += 1;
@@ -225,7 +275,7 @@ impl EvalStream {
             Ok(!stopped)
         })?;
         if stopped {
-            return Err(Interrupted.into());
+            return Err(Interrupted { dir: kept.map(|kept| kept.dir) }.into());
         }
         if open.labels.is_empty() {
             return Ok(());
@@ -252,100 +302,21 @@ impl EvalStream {
     }
 }
 
-/// Consecutive samples of a split, encoded.
-pub struct Part {
-    /// `[n, F]` on the CPU, one row per sample in sample order.
-    pub features: Tensor,
-    /// Label per sample; -1 where there is none.
-    pub labels: Vec<i64>,
-    /// Number of each sample in the split; `None` where it cannot be decoded and another one stands in for it.
-    pub samples: Vec<Option<u32>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::RawConfig;
 
-/// A part under way.
-#[derive(Default)]
-struct OpenPart {
-    features: Vec<Tensor>,
-    labels: Vec<i64>,
-    samples: Vec<Option<u32>>,
-}
-
-impl OpenPart {
-    fn add(&mut self, batch: &HostBatch, features: &Tensor) {
-        let num_valid = batch.num_valid();
-        self.features.push(features.narrow(0, 0, num_valid as i64));
-        self.labels.extend_from_slice(&batch.labels()[..num_valid]);
-        let keys = batch.keys()[..num_valid].iter();
-        self.samples.extend(keys.map(|key| (key.attempt == 0).then_some(key.sample.0)));
-    }
-
-    fn close(self) -> Result<Part> {
-        let features = smog_model::guard(|| Tensor::cat(&self.features, 0))?;
-        Ok(Part { features, labels: self.labels, samples: self.samples })
-    }
-}
-
-/// A folder of parts, each named by the step behind its last batch.
-struct Parts {
-    dir: PathBuf,
-}
-
-const PART_FEATURES: &str = "features";
-const PART_LABELS: &str = "labels";
-const PART_SAMPLES: &str = "samples";
-const PART_FIRST: &str = "first_sample";
-/// In place of a sample's number.
-const STANDS_IN: i64 = -1;
-
-impl Parts {
-    /// Gives all parts that follow one another without a gap to `visit`; answers with the step behind them and the
-    /// number of their samples.
-    fn read(&self, visit: &mut dyn FnMut(Part) -> Result<()>) -> Result<(u64, u64)> {
-        let mut steps: Vec<u64> = std::fs::read_dir(&self.dir)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| {
-                entry.file_name().to_str()?.strip_suffix(".safetensors")?.parse().ok()
-            })
-            .collect();
-        steps.sort_unstable();
-        let (mut next, mut num_samples) = (0, 0);
-        for step in steps {
-            let path = self.path(step);
-            let part = tensors::read(&path)?;
-            let find = |name: &str| {
-                part.get(name).with_context(|| format!("{} has no tensor {name}", path.display()))
-            };
-            if find(PART_FIRST)?.int64_value(&[0]) != num_samples as i64 {
-                break;
-            }
-            let samples = Vec::<i64>::try_from(find(PART_SAMPLES)?)?;
-            let part = Part {
-                features: find(PART_FEATURES)?.shallow_clone(),
-                labels: Vec::try_from(find(PART_LABELS)?)?,
-                samples: samples.into_iter().map(|sample| u32::try_from(sample).ok()).collect(),
-            };
-            (next, num_samples) = (step, num_samples + part.labels.len() as u64);
-            visit(part)?;
-        }
-        Ok((next, num_samples))
-    }
-
-    fn write(&self, step: u64, first: u64, part: &Part) -> Result<()> {
-        std::fs::create_dir_all(&self.dir)
-            .with_context(|| format!("cannot create {}", self.dir.display()))?;
-        let samples = part.samples.iter().map(|sample| sample.map_or(STANDS_IN, i64::from));
-        let tensors = [
-            (PART_FEATURES.to_owned(), part.features.shallow_clone()),
-            (PART_LABELS.to_owned(), Tensor::from_slice(&part.labels)),
-            (PART_SAMPLES.to_owned(), Tensor::from_slice(&samples.collect::<Vec<_>>())),
-            (PART_FIRST.to_owned(), Tensor::from_slice(&[first as i64])),
-        ];
-        Ok(replace(&self.path(step), |temporary| tensors::write(temporary, &tensors))?)
-    }
-
-    fn path(&self, step: u64) -> PathBuf {
-        self.dir.join(format!("{step:08}.safetensors"))
+    #[test]
+    fn as_many_threads_decode_as_the_budget_of_the_run_has() {
+        let workers = |sets: &[&str], device| {
+            let raw = RawConfig::preset("demo").unwrap();
+            let raw = sets.iter().fold(raw, |raw, set| raw.with_set(set).unwrap());
+            EvalStream::new(&raw.resolve().unwrap(), device).training(8, 0).workers
+        };
+        assert_eq!(workers(&["run.threads=16"], Device::Cpu), 2);
+        assert_eq!(workers(&["run.threads=4"], Device::Cpu), 1);
+        assert_eq!(workers(&["run.threads=16"], Device::Cuda(0)), 15);
+        assert_eq!(workers(&["run.threads=16", "stream.workers=5"], Device::Cpu), 5);
     }
 }

@@ -11,7 +11,7 @@ use smog_pipeline::sheet::{Tile, write_sheet};
 use smog_pipeline::source::Source;
 use tch::{Kind, Tensor, no_grad};
 
-use super::features::{EvalStream, Progress};
+use super::features::{EvalStream, Progress, is_own};
 use crate::images::Normalizer;
 
 /// How large the sheet is.
@@ -32,6 +32,8 @@ pub struct GroupPictures {
 pub struct GroupPicturesReport {
     /// Samples that were looked at.
     pub num_samples: usize,
+    /// Samples that cannot be decoded; what stands in for them does not count twice.
+    pub num_left_out: u64,
     /// Groups that hold at least one of them.
     pub num_used: usize,
     /// All groups.
@@ -63,11 +65,15 @@ pub fn draw_groups(
     ensure!(pictures.num_groups > 0 && pictures.num_images > 0, "a sheet needs groups and images");
     let num_groups = model.groups().size()[0] as usize;
     let mut members: Vec<Vec<Member>> = (0..num_groups).map(|_| Vec::new()).collect();
-    let mut num_samples = 0;
+    let (mut num_samples, mut num_left_out) = (0, 0);
     stream.for_each(source.clone(), |batch| {
         let (groups, cosines) =
             smog_model::guard(|| nearest(model, pictures.branch, &normalizer.view(batch, 0)))?;
         for row in 0..batch.num_valid() {
+            if !is_own(&batch.keys()[row]) {
+                num_left_out += 1;
+                continue;
+            }
             members[groups[row] as usize].push(Member {
                 sample: batch.keys()[row].sample.0,
                 label: batch.labels()[row],
@@ -75,11 +81,13 @@ pub fn draw_groups(
             });
             num_samples += 1;
         }
-        progress(num_samples as u64);
-        Ok((num_samples as u64) < pictures.num_samples)
+        let seen = num_samples as u64 + num_left_out;
+        progress(seen);
+        Ok(seen < pictures.num_samples)
     })?;
     let report = GroupPicturesReport {
         num_samples,
+        num_left_out,
         num_used: members.iter().filter(|members| !members.is_empty()).count(),
         num_groups,
         purity: purity(&members, num_samples),

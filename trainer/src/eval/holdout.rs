@@ -15,6 +15,13 @@ pub(crate) fn split(num_samples: usize) -> (Vec<i64>, Vec<i64>) {
     (rows, queries)
 }
 
+/// For each of `num_samples` whether it is one of the queries.
+pub(crate) fn is_held_out(num_samples: usize) -> Vec<bool> {
+    let mut held_out = vec![false; num_samples];
+    split(num_samples).1.into_iter().for_each(|row| held_out[row as usize] = true);
+    held_out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,6 +33,9 @@ mod tests {
         let mut all = [bank, queries].concat();
         all.sort_unstable();
         assert_eq!(all, (0..1003).collect::<Vec<i64>>());
+        let held_out: Vec<i64> =
+            (0..).zip(is_held_out(1003)).filter_map(|(row, out)| out.then_some(row)).collect();
+        assert_eq!(held_out, split(1003).1);
     }
 
     #[test]

@@ -8,14 +8,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use smog_model::knn::{KnnSettings, Neighbours};
 use smog_pipeline::source::Source;
 use tch::{Device, Tensor};
 
-use super::features::{EvalStream, Features, Progress};
+use super::features::{EvalStream, Features, Progress, left_out};
 use super::holdout;
+use super::labels::{self, LabelError, Side};
+use crate::error::TrainError;
 use crate::images::Normalizer;
 
 /// How similarity is taken.
@@ -51,6 +53,12 @@ pub struct KnnData {
     pub queries: Option<Arc<dyn Source>>,
     /// How the two are called in the output, for example `train -> test`.
     pub name: String,
+    /// Name of the bank's split.
+    pub bank_split: String,
+    /// Name of the queries' split; the bank's where they are held out from that.
+    pub query_split: String,
+    /// Splits that were to be taken for the queries, and have no classes.
+    pub passed_over: Vec<String>,
 }
 
 /// Features of bank and queries.
@@ -118,26 +126,78 @@ impl fmt::Display for KnnResult {
 }
 
 impl KnnData {
-    /// Checks that the data can be used: labelled, and the same classes on both sides.
+    /// A bank and queries, each with the name of its split.
+    pub fn new(bank: (&str, Arc<dyn Source>), queries: Option<(&str, Arc<dyn Source>)>) -> Self {
+        let name = match &queries {
+            None => bank.0.to_owned(),
+            Some((queries, _)) => format!("{} -> {queries}", bank.0),
+        };
+        Self {
+            bank_split: bank.0.to_owned(),
+            query_split: queries.as_ref().map_or(bank.0, |(split, _)| split).to_owned(),
+            bank: bank.1,
+            queries: queries.map(|(_, source)| source),
+            name,
+            passed_over: Vec::new(),
+        }
+    }
+
+    /// What a person may not expect of the choice of splits.
+    pub fn remark(&self) -> Option<String> {
+        let passed_over: Vec<String> =
+            self.passed_over.iter().map(|split| format!("`{split}`")).collect();
+        let (splits, have) = match passed_over.len() {
+            0 => return None,
+            1 => ("split", "has"),
+            _ => ("splits", "have"),
+        };
+        let taken = match &self.queries {
+            Some(_) => format!("`{}` is taken", self.query_split),
+            None => format!("a fixed part of `{}` is held out", self.bank_split),
+        };
+        Some(format!(
+            "{splits} {} {have} no labels to test with; {taken} instead",
+            passed_over.join(", ")
+        ))
+    }
+
+    /// Number of classes, where both sides have the same.
     ///
     /// # Errors
-    /// With what is wrong.
-    pub fn check(&self) -> Result<()> {
-        let classes = self.bank.classes();
-        ensure!(
-            !classes.is_empty(),
-            "this evaluation needs labelled data, and {} has no classes; shard a folder with one folder per class",
-            self.name
-        );
-        if let Some(queries) = &self.queries
-            && queries.classes() != classes
-        {
-            bail!(
-                "the two splits of {} have different classes ({} and {}), so a k-NN figure would mean nothing",
-                self.name,
-                classes.len(),
-                queries.classes().len()
-            );
+    /// [`LabelError`] where they have not, or one has none.
+    pub fn num_classes(&self) -> Result<i64, TrainError> {
+        let (bank, name) = (self.bank.classes(), self.name.clone());
+        if bank.is_empty() {
+            return Err(LabelError::NoClasses { name }.into());
+        }
+        let Some(queries) = &self.queries else { return Ok(bank.len() as i64) };
+        let num_samples = queries.num_samples();
+        match labels::common(bank, queries.classes()) {
+            Some(num_classes) => Ok(num_classes as i64),
+            None if queries.classes().is_empty() => Err(LabelError::Unlabelled {
+                split: self.query_split.clone(),
+                side: Side::Test,
+                num_unlabelled: num_samples,
+                num_samples,
+            }
+            .into()),
+            None => {
+                let queries = queries.classes().len();
+                Err(LabelError::OtherClasses { name, bank: bank.len(), queries }.into())
+            }
+        }
+    }
+
+    /// Checks that the data can be used: the same classes on both sides, and a label of each sample. It reads all labels
+    /// and no image.
+    ///
+    /// # Errors
+    /// [`LabelError`] with what is wrong.
+    pub fn check(&self) -> Result<(), TrainError> {
+        self.num_classes()?;
+        labels::check(&*self.bank, &self.bank_split, Side::Train)?;
+        if let Some(queries) = &self.queries {
+            labels::check(&**queries, &self.query_split, Side::Test)?;
         }
         Ok(())
     }
@@ -147,10 +207,10 @@ impl KnnData {
         self.bank.num_samples() + self.queries.as_ref().map_or(0, |queries| queries.num_samples())
     }
 
-    /// Encodes bank and queries.
+    /// Encodes bank and queries. Whether each sample has a label is for [`KnnData::check`] to see, before.
     ///
     /// # Errors
-    /// As [`KnnData::check`]; also if the data cannot be read or libtorch refuses an operation.
+    /// As [`KnnData::num_classes`]; also if the data cannot be read or libtorch refuses an operation.
     pub fn features(
         &self,
         stream: &EvalStream,
@@ -158,39 +218,44 @@ impl KnnData {
         encode: &dyn Fn(&Tensor) -> Tensor,
         progress: Progress<'_>,
     ) -> Result<KnnFeatures> {
-        self.check()?;
-        let device = normalizer.device();
-        let num_classes = self.bank.classes().len() as i64;
-        let Features { features, labels } =
-            stream.features(self.bank.clone(), normalizer, encode, progress)?;
-        let labels = Tensor::from_slice(&labels);
-        if let Some(queries) = &self.queries {
-            let done = features.size()[0] as u64;
-            let asked = stream.features(queries.clone(), normalizer, encode, &mut |samples| {
-                progress(done + samples);
-            })?;
-            return Ok(KnnFeatures {
-                bank: features,
-                bank_labels: labels,
-                queries: asked.features,
-                query_labels: Tensor::from_slice(&asked.labels),
-                num_classes,
-                splits: self.name.clone(),
-                device,
-            });
-        }
-        let (bank_rows, query_rows) = holdout::split(features.size()[0] as usize);
-        ensure!(!bank_rows.is_empty(), "{} has too few samples to hold some out", self.name);
-        let (bank_rows, query_rows) =
-            (Tensor::from_slice(&bank_rows), Tensor::from_slice(&query_rows));
+        let num_classes = self.num_classes()?;
+        let (bank, queries, held_out) = match &self.queries {
+            Some(queries) => {
+                let bank = stream.features(self.bank.clone(), normalizer, encode, progress)?;
+                let done = self.bank.num_samples();
+                let queries =
+                    stream.features(queries.clone(), normalizer, encode, &mut |samples| {
+                        progress(done + samples);
+                    })?;
+                (bank, queries, String::new())
+            }
+            None => {
+                let held_out = holdout::is_held_out(self.bank.num_samples() as usize);
+                let num_queries = held_out.iter().filter(|&&is_query| is_query).count() as u64;
+                let num_bank = self.bank.num_samples() - num_queries;
+                ensure!(num_bank > 0, "{} has too few samples to hold some out", self.name);
+                let [bank, queries] = stream.features_of(
+                    self.bank.clone(),
+                    normalizer,
+                    encode,
+                    progress,
+                    [num_bank, num_queries],
+                    &|sample| usize::from(held_out[sample as usize]),
+                )?;
+                (bank, queries, format!(", fixed hold-out of one in {}", holdout::ONE_IN))
+            }
+        };
+        let left_out = left_out(bank.num_left_out + queries.num_left_out);
+        let of = |Features { features, labels, .. }| (features, Tensor::from_slice(&labels));
+        let ((bank, bank_labels), (queries, query_labels)) = (of(bank), of(queries));
         Ok(KnnFeatures {
-            bank: features.index_select(0, &bank_rows),
-            bank_labels: labels.index_select(0, &bank_rows),
-            queries: features.index_select(0, &query_rows),
-            query_labels: labels.index_select(0, &query_rows),
+            bank,
+            bank_labels,
+            queries,
+            query_labels,
             num_classes,
-            splits: format!("{}, fixed hold-out of one in {}", self.name, holdout::ONE_IN),
-            device,
+            splits: format!("{}{held_out}{left_out}", self.name),
+            device: normalizer.device(),
         })
     }
 }
@@ -243,21 +308,4 @@ impl KnnFeatures {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_figure_is_called_by_the_protocol_that_it_follows() {
-        for k in [10, 20, 100, 200] {
-            assert_eq!(protocol(Metric::Cosine, k, 0.07), "dino");
-        }
-        assert_eq!(protocol(Metric::Cosine, 200, 0.1), "lightly");
-        for (metric, k, temperature) in [
-            (Metric::Cosine, 5, 0.07),
-            (Metric::Cosine, 20, 0.1),
-            (Metric::CentredCosine, 20, 0.07),
-        ] {
-            assert_eq!(protocol(metric, k, temperature), "ours", "{metric} {k} {temperature}");
-        }
-    }
-}
+mod tests;

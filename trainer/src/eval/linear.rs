@@ -124,7 +124,7 @@ impl Heads {
         let mut step = 0;
         for epoch in 0..settings.epochs {
             if stop.is_requested() {
-                return Err(Interrupted.into());
+                return Err(Interrupted::default().into());
             }
             let mut order = rows.to_vec();
             Draw::new(settings.seed, Domain::Selection, [2, epoch, 0, 0, 0]).shuffle(&mut order);
@@ -205,7 +205,7 @@ mod tests {
     fn a_separable_problem_is_learnt_and_an_interrupt_is_heard() {
         let of = |count, seed| {
             let (features, labels) = data(count, seed);
-            Features { features, labels: Vec::try_from(labels).unwrap() }
+            Features { features, labels: Vec::try_from(labels).unwrap(), num_left_out: 0 }
         };
         let settings = Quick { epochs: 30, batch_size: 32, seed: 0 };
         let probe =

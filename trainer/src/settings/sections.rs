@@ -318,11 +318,11 @@ impl Default for ResetSection {
 pub struct EvalSection {
     /// Stretch between k-NN evaluations; `"never"` leaves them out.
     pub knn_every: Span,
-    /// Labelled data; the training data where it is not given.
+    /// Labelled data for `knn`, `linear` and `finetune`; the training data where it is not given.
     pub path: Option<PathBuf>,
     /// Split whose samples are the bank.
     pub train_split: String,
-    /// Splits to look for the queries in; the first that is there is taken.
+    /// Splits to look for the queries in; the first that is there and has classes is taken.
     pub test_splits: Vec<String>,
     /// Neighbours that vote.
     pub k: u32,

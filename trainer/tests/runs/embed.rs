@@ -1,15 +1,5 @@
 //! Features of whole splits, and encoding that was interrupted.
 
-use std::path::Path;
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StructArray};
-use arrow::datatypes::{DataType, Field};
-use parquet::arrow::ArrowWriter;
-use smog_pipeline::remote::RemoteOptions;
-use smog_pipeline::sample::RowGroupId;
-use smog_pipeline::source::Source;
-use smog_trainer::data::DataSet;
 use smog_trainer::embed::{FeatureFile, write_features};
 use smog_trainer::eval::{EvalStream, Interrupted};
 use smog_trainer::images::Normalizer;
@@ -18,6 +8,7 @@ use smog_trainer::signals::StopRequest;
 use smog_trainer::trained::Wanted;
 
 use crate::call::trained;
+use crate::pictures::{Pictures, in_place};
 use crate::support::{data, tiny, within};
 
 #[test]
@@ -30,19 +21,24 @@ fn encoding_that_was_interrupted_goes_on_behind_its_last_part_to_the_same_featur
         let normalizer = Normalizer::new(tch::Device::Cpu).unwrap();
         let encode = |images: &tch::Tensor| images.flatten(1, -1).narrow(1, 100, 7);
         let run = |stop: &StopRequest, seen: &mut Vec<u64>| {
-            let stream = EvalStream::new(&config).resumable(dir.path(), "pixels", stop);
+            let stream =
+                EvalStream::new(&config, tch::Device::Cpu).resumable(dir.path(), "pixels", stop);
             let result =
                 stream.features(source.clone(), &normalizer, &encode, &mut |done| seen.push(done));
             (result, stream)
         };
-        let whole = EvalStream::new(&config)
+        let whole = EvalStream::new(&config, tch::Device::Cpu)
             .features(source.clone(), &normalizer, &encode, &mut |_| ())
             .unwrap();
         let stop = StopRequest::default();
         stop.request();
         for expected in [[16], [32]] {
             let mut seen = Vec::new();
-            assert!(run(&stop, &mut seen).0.err().unwrap().is::<Interrupted>());
+            let error = run(&stop, &mut seen).0.err().unwrap();
+            assert!(error.is::<Interrupted>());
+            let kept: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().collect();
+            let kept = kept[0].path().display().to_string();
+            assert!(error.to_string().contains(&format!("is kept in {kept}, and")), "{error}");
             assert_eq!(seen, expected);
         }
         let mut seen = Vec::new();
@@ -55,34 +51,6 @@ fn encoding_that_was_interrupted_goes_on_behind_its_last_part_to_the_same_featur
     });
 }
 
-/// The tiny data as a Parquet file, with some samples cut short.
-fn with_bad(path: &Path, bad: &[usize]) -> Arc<dyn Source> {
-    let source = data().open("train").unwrap();
-    let mut images: Vec<Vec<u8>> = Vec::new();
-    for group in 0..source.row_groups().len() as u32 {
-        let group = source.read(RowGroupId(group)).unwrap();
-        images.extend((0..group.rows()).map(|row| group.encoded(row).to_vec()));
-    }
-    bad.iter().for_each(|&row| images[row].truncate(60));
-    let labels: Int64Array = (0..images.len() as i64).map(|row| Some(row % 3)).collect();
-    // As Hugging Face `datasets` writes pictures.
-    let bytes: BinaryArray = images.iter().map(Some).collect();
-    let paths: StringArray = images.iter().map(|_| Some("")).collect();
-    let field = |name: &str, kind| Arc::new(Field::new(name, kind, true));
-    let images = StructArray::from(vec![
-        (field("bytes", DataType::Binary), Arc::new(bytes) as ArrayRef),
-        (field("path", DataType::Utf8), Arc::new(paths)),
-    ]);
-    let columns: [(_, ArrayRef); 2] = [("image", Arc::new(images)), ("label", Arc::new(labels))];
-    let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let file = std::fs::File::create(path).unwrap();
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
-    let found = DataSet::find(path, &RemoteOptions::default(), &()).unwrap();
-    found.open("train").unwrap()
-}
-
 #[test]
 fn embedding_that_was_interrupted_goes_on_to_the_same_file() {
     within(60, || {
@@ -93,11 +61,13 @@ fn embedding_that_was_interrupted_goes_on_to_the_same_file() {
         trained.config.stream.max_bad = Span::Percent(10.0);
         let normalizer = Normalizer::new(tch::Device::Cpu).unwrap();
         // Two cannot be decoded, one of them in the first part of the interrupted call.
-        let source = with_bad(&dir.path().join("pictures.parquet"), &[3, 20]);
+        let path = dir.path().join("pictures.parquet");
+        Pictures { bad: &[3, 20], ..Pictures::default() }.write(&path);
+        let source = in_place(&path).open("train").unwrap();
         let write = |name: &str, stop: &StopRequest| {
             let path = dir.path().join("out").join(name);
             let file = FeatureFile { path: &path, about: &trained.about, split: "train" };
-            let stream = EvalStream::new(&trained.config).resumable(
+            let stream = EvalStream::new(&trained.config, tch::Device::Cpu).resumable(
                 &dir.path().join("out"),
                 &trained.identity,
                 stop,

@@ -71,6 +71,36 @@ fn every_evaluation_prints_its_protocol_and_writes_json_and_takes_an_exported_fi
     });
 }
 
+/// As one that is interrupted does: the features of the encoders before are there for the next call.
+#[test]
+fn a_comparison_that_does_not_get_to_its_end_keeps_the_features_of_the_encoders_before() {
+    within(120, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = trained(dir.path());
+        let kept = || {
+            let entries = std::fs::read_dir(run.join("eval")).unwrap().flatten();
+            let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+            names.filter(|name| name.starts_with(".features")).count()
+        };
+        let encoders = ["--encoder", "pixels,untrained,trained", "--k", "5"];
+        let (code, _, err) =
+            on(&run, &["eval", "knn"], &[&encoders[..], &["--checkpoint", "7"]].concat());
+        assert!(code == 2 && err.contains("no complete checkpoint of step 7"), "{code} {err}");
+        assert_eq!(kept(), 4, "two splits by two encoders");
+        let before = results(&run.join("eval"), "knn");
+        done(&run, &["eval", "knn"], &encoders);
+        assert_eq!(kept(), 0);
+        let after = results(&run.join("eval"), "knn");
+        for result in &before {
+            let same = |other: &&serde_json::Value| {
+                ["encoder", "metric", "top1"].iter().all(|key| other[key] == result[key])
+            };
+            assert!(after.iter().any(|other| same(&other)), "{result}");
+        }
+        assert_eq!((before.len(), after.len()), (4, 6));
+    });
+}
+
 /// Checkpoint of the only work folder with this prefix.
 fn work(run: &Path, prefix: &str) -> (PathBuf, Store) {
     let dirs: Vec<PathBuf> = std::fs::read_dir(run.join("eval"))

@@ -36,6 +36,31 @@ fn an_exported_encoder_is_that_of_the_checkpoint_and_says_what_it_is() {
     });
 }
 
+/// A run on pictures that are rotated as their EXIF tag says is evaluated on such pictures, by its folder and by its file.
+#[test]
+fn an_exported_encoder_says_whether_its_pictures_are_rotated() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        let sets = ["run.length=\"2 steps\"", "schedule.warmup=never", "stream.apply_exif=true"];
+        train(tiny(&sets), &run, false, None);
+        let file = exported(&run);
+        let (state, mut header) = tensors::read_about(&file).unwrap();
+        assert_eq!(header["smog.apply_exif"], "true");
+        let rotates = || {
+            let trained = Wanted { path: file.clone(), ..Default::default() }.load().unwrap();
+            assert_eq!(trained.config.stream.apply_exif, trained.about.apply_exif);
+            trained.about.apply_exif
+        };
+        assert!(rotates());
+        // Files of earlier versions do not say it.
+        header.remove("smog.apply_exif");
+        let state: Vec<_> = state.into_iter().collect();
+        tensors::write_about(&file, &state, header).unwrap();
+        assert!(!rotates());
+    });
+}
+
 #[test]
 fn a_run_begins_with_a_file_keeps_it_and_resumes_without_it() {
     within(120, || {

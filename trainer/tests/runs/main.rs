@@ -11,6 +11,8 @@ mod diverge;
 #[cfg(test)]
 mod embed;
 #[cfg(test)]
+mod eval_data;
+#[cfg(test)]
 mod evaluate;
 #[cfg(test)]
 mod export;
@@ -18,6 +20,10 @@ mod export;
 mod full_disk;
 #[cfg(test)]
 mod interrupts;
+#[cfg(test)]
+mod labels;
+#[cfg(test)]
+mod pictures;
 #[cfg(test)]
 mod pipes;
 #[cfg(test)]

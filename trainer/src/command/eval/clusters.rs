@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use smog_terminal::outln;
 use smog_trainer::error::TrainError;
-use smog_trainer::eval::EvalStream;
 use smog_trainer::eval::clusters::{Agreement, Cluster, Contingency};
+use smog_trainer::eval::{EvalStream, left_out};
 use smog_trainer::images::Normalizer;
 use smog_trainer::progress::EvalProgress;
 use smog_trainer::signals::StopRequest;
@@ -43,6 +43,8 @@ struct Report<'a> {
     data: &'a Path,
     split: &'a str,
     num_groups: i64,
+    /// Images that cannot be decoded.
+    num_left_out: u64,
     #[serde(flatten)]
     agreement: &'a Agreement,
     largest: &'a [Cluster],
@@ -63,7 +65,7 @@ pub(super) fn run(args: &ClustersArgs) -> Result<()> {
         !source.classes().is_empty(),
         "{split} has no labels to compare the groups with; shard a folder with one folder per class"
     );
-    let stream = EvalStream::new(&config).resumable(
+    let stream = EvalStream::new(&config, model.device()).resumable(
         &wanted.results(),
         &format!("groups {branch} {step} {}", config.digest()),
         &stop,
@@ -82,8 +84,10 @@ pub(super) fn run(args: &ClustersArgs) -> Result<()> {
     let largest = table.largest(args.largest, source.classes());
     let num_groups = model.groups().size()[0];
     outln!(
-        "clusters after {step} steps: {PROTOCOL}; {branch} branch, {} labelled images of {split}",
-        agreement.num_samples
+        "clusters after {step} steps: {PROTOCOL}; {branch} branch, {} labelled images of {split} in {}{}",
+        agreement.num_samples,
+        path.display(),
+        left_out(found.num_left_out)
     );
     outln!(
         "  NMI {:.4}   ARI {:.4}   purity {:.4}",
@@ -109,6 +113,7 @@ pub(super) fn run(args: &ClustersArgs) -> Result<()> {
         data: &path,
         split,
         num_groups,
+        num_left_out: found.num_left_out,
         agreement: &agreement,
         largest: &largest,
     };

@@ -62,7 +62,7 @@ fn share(text: &str) -> Result<f64, String> {
 pub(super) fn run(args: &FinetuneArgs) -> Result<ExitCode> {
     let stop = StopRequest::on_signals().context("cannot handle signals")?;
     let trained = args.subject.wanted().load()?;
-    let (data, path) = args.subject.data(&trained.config)?;
+    let (data, path) = args.subject.labelled_data(&trained.config)?;
     let mut splits = args.options.splits(&data, &trained.config)?;
     let subset = match &args.subset {
         Some(list) => subset::read(list, &*splits.train)?,

@@ -1,11 +1,13 @@
 //! `smog-trainer eval groups`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use serde::Serialize;
+use smog_pipeline::source::sorted_share;
 use smog_terminal::outln;
 use smog_trainer::error::TrainError;
-use smog_trainer::eval::{EvalStream, GroupPictures, draw_groups};
+use smog_trainer::eval::{EvalStream, GroupPictures, GroupPicturesReport, draw_groups, left_out};
 use smog_trainer::images::Normalizer;
 use smog_trainer::outfile::OutFile;
 use smog_trainer::progress::EvalProgress;
@@ -34,12 +36,20 @@ pub(super) struct GroupsArgs {
     samples: u64,
 }
 
+#[derive(Serialize)]
+struct Report<'a> {
+    data: &'a Path,
+    split: &'a str,
+    #[serde(flatten)]
+    report: &'a GroupPicturesReport,
+}
+
 /// Runs the command.
 pub(super) fn run(args: &GroupsArgs) -> Result<()> {
     OutFile::Png.check(&args.out).map_err(TrainError::from)?;
     let wanted = args.subject.wanted();
     let (config, model, step) = wanted.model()?;
-    let (data, _) = args.subject.data(&config)?;
+    let (data, path) = args.subject.data(&config)?;
     let split = args.split.as_ref().unwrap_or(&config.data.split);
     let source = data.open_for(split, "--split NAME").map_err(TrainError::from)?;
     let pictures = GroupPictures {
@@ -48,12 +58,23 @@ pub(super) fn run(args: &GroupsArgs) -> Result<()> {
         num_images: args.images,
         num_samples: args.samples,
     };
+    if args.samples < source.num_samples()
+        && let Ok(Some(share)) = sorted_share(&*source)
+    {
+        tracing::warn!(
+            "the data lies sorted by class ({:.0}% of neighbours share one), so its first {} images are of few classes, and \
+             purity says little; raise --samples (the split has {}), or shard the data, which shuffles it",
+            100.0 * share,
+            args.samples,
+            source.num_samples()
+        );
+    }
     let normalizer = Normalizer::new(model.device())?;
     let mut progress = EvalProgress::new(source.num_samples().min(args.samples));
     let report = draw_groups(
         &model,
         &source,
-        &EvalStream::new(&config),
+        &EvalStream::new(&config, model.device()),
         &normalizer,
         pictures,
         &args.out,
@@ -63,14 +84,17 @@ pub(super) fn run(args: &GroupsArgs) -> Result<()> {
         .purity
         .map_or_else(String::new, |purity| format!(", purity {:.1} %", 100.0 * purity));
     outln!(
-        "{}: {} of {} groups hold one of {} images after {step} steps ({} branch){purity}",
+        "{}: {} of {} groups hold one of {} images of {split} in {} after {step} steps ({} branch){purity}{}",
         args.out.display(),
         report.num_used,
         report.num_groups,
         report.num_samples,
+        path.display(),
         branch_name(wanted.branch),
+        left_out(report.num_left_out),
     );
     let cut = format!("{} {} {}", args.samples, config.eval_size(), config.eval_resize());
     let decisive = [branch_name(wanted.branch), &config.digest(), source.digest(), &cut];
+    let report = Report { data: &path, split, report: &report };
     write(&wanted.results(), &named(&format!("groups-{step:08}"), &decisive), &report)
 }

@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use smog_terminal::outln;
-use smog_trainer::eval::EvalStream;
+use smog_terminal::{note, outln};
 use smog_trainer::eval::knn::{KnnResult, Metric};
+use smog_trainer::eval::{EvalStream, Interrupted};
 use smog_trainer::images::Normalizer;
 use smog_trainer::progress::EvalProgress;
 use smog_trainer::settings::RunConfig;
 use smog_trainer::signals::StopRequest;
+use tch::Device;
 
 use super::{Subject, labelled, named, write};
 
@@ -23,6 +24,7 @@ const PIXEL_SIDE: u32 = 32;
     smog-trainer eval knn runs/demo --encoder pixels,untrained,trained\n  \
     smog-trainer eval knn runs/imagenet --k 10,20,100,200 --metric cosine\n\n\
     The output names the protocol: dino (k of 10, 20, 100 or 200, T = 0.07), lightly (k = 200, T = 0.1), or ours.\n\
+    Both splits need a label of each sample; of eval.test_splits those without classes are passed over, which is said. \
     Without a test split a fixed part of the training split is held out from the bank, which the output states; the \
     encoder has then seen those images, though never their labels.\n\
     The pixels encoder compares normalised pixels of the pictures at 32 x 32 or smaller.\n\
@@ -33,7 +35,8 @@ pub(super) struct KnnArgs {
     /// Split whose samples vote [default: eval.train_split]
     #[arg(long, value_name = "SPLIT")]
     train_split: Option<String>,
-    /// Split whose samples are classified [default: the first of eval.test_splits that is there]
+    /// Split whose samples are classified [default: the first of eval.test_splits that is there and has
+    /// classes]
     #[arg(long, value_name = "SPLIT")]
     test_split: Option<String>,
     /// Neighbours that vote; several with commas [default: eval.k]
@@ -90,26 +93,39 @@ pub(super) fn run(args: &KnnArgs) -> Result<()> {
     let metrics = if args.metric.is_empty() { Metric::ALL.to_vec() } else { args.metric.clone() };
     let stop = StopRequest::on_signals().context("cannot handle signals")?;
     let wanted = args.subject.wanted();
-    for &encoder in &args.encoder {
+    // Features of all encoders are kept until the last is done, so that an interrupted call encodes nothing twice.
+    let mut streams = Vec::new();
+    for (number, &encoder) in args.encoder.iter().enumerate() {
         let trained = match encoder {
             Encoder::Trained => wanted.load()?,
             Encoder::Untrained | Encoder::Pixels => wanted.untrained()?,
         };
         let (config, backbone, step) = (&trained.config, &trained.backbone, trained.about.step);
-        let (data, path) = args.subject.data(config)?;
+        let (data, path) = args.subject.labelled_data(config)?;
         let knn = labelled(&data, config, args.train_split.as_deref(), args.test_split.as_deref())?;
+        if number == 0 {
+            knn.check()?;
+            knn.remark().iter().for_each(|remark| note(remark));
+        }
+        let device = backbone.device();
         let start = Instant::now();
         let mut progress = EvalProgress::new(knn.num_samples());
-        let stream = EvalStream::new(config).resumable(&trained.results, &trained.identity, &stop);
-        let normalizer = Normalizer::new(backbone.device())?;
+        let stream = match encoder {
+            Encoder::Pixels => {
+                pixel_stream(config, device).resumable(&trained.results, "pixels", &stop)
+            }
+            Encoder::Trained | Encoder::Untrained => EvalStream::new(config, device).resumable(
+                &trained.results,
+                &trained.identity,
+                &stop,
+            ),
+        };
+        let normalizer = Normalizer::new(device)?;
         let show = &mut |done| progress.show(done);
         let features = match encoder {
-            Encoder::Pixels => knn.features(
-                &pixel_stream(config),
-                &normalizer,
-                &|images| images.flatten(1, -1),
-                show,
-            )?,
+            Encoder::Pixels => {
+                knn.features(&stream, &normalizer, &|images| images.flatten(1, -1), show)?
+            }
             Encoder::Trained | Encoder::Untrained => {
                 knn.features(&stream, &normalizer, &|images| backbone.encode(images), show)?
             }
@@ -117,6 +133,9 @@ pub(super) fn run(args: &KnnArgs) -> Result<()> {
         let temperature = args.temperature.unwrap_or(config.eval.temperature);
         let neighbours = if args.k.is_empty() { vec![config.eval.k] } else { args.k.clone() };
         for &metric in &metrics {
+            if stop.is_requested() {
+                return Err(Interrupted::default().into());
+            }
             let results = features.evaluate(metric, &neighbours, temperature)?;
             for (k, result) in neighbours.iter().zip(&results) {
                 let after = if encoder == Encoder::Trained {
@@ -149,16 +168,17 @@ pub(super) fn run(args: &KnnArgs) -> Result<()> {
                 write(&trained.results, &name, &report)?;
             }
         }
-        stream.forget_parts();
+        streams.push(stream);
     }
+    streams.iter().for_each(EvalStream::forget_parts);
     Ok(())
 }
 
 /// The same part of each picture as the encoder sees, at 32 x 32 or its own size where that is smaller.
-fn pixel_stream(config: &RunConfig) -> EvalStream {
+fn pixel_stream(config: &RunConfig, device: Device) -> EvalStream {
     let (size, resize) = (config.eval_size(), config.eval_resize());
     let mut config = config.clone();
     config.eval.size = size.min(PIXEL_SIDE);
     config.eval.resize = (resize * config.eval.size).div_ceil(size.max(1));
-    EvalStream::new(&config)
+    EvalStream::new(&config, device)
 }

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use smog_terminal::outln;
-use smog_trainer::eval::EvalStream;
 use smog_trainer::eval::linear::{Quick, RATES, quick};
 use smog_trainer::eval::supervised::{Job, Protocol, Score};
+use smog_trainer::eval::{EvalStream, left_out};
 use smog_trainer::images::Normalizer;
 use smog_trainer::progress::EvalProgress;
 use smog_trainer::signals::StopRequest;
@@ -85,7 +85,7 @@ pub(super) fn run(args: &LinearArgs) -> Result<ExitCode> {
         Choice::Moby => Protocol::moby_linear(),
     };
     let trained = args.subject.wanted().load()?;
-    let (data, path) = args.subject.data(&trained.config)?;
+    let (data, path) = args.subject.labelled_data(&trained.config)?;
     let splits = args.options.splits(&data, &trained.config)?;
     let rates = Rates { head: args.lr, ..Rates::default() };
     args.options.apply(&mut protocol, rates, splits.train.num_samples())?;
@@ -108,11 +108,16 @@ fn run_quick(args: &LinearArgs, stop: &StopRequest) -> Result<ExitCode> {
         return Err(wrong(text.to_owned()));
     }
     let trained = args.subject.wanted().load()?;
-    let (data, path) = args.subject.data(&trained.config)?;
+    let (data, path) = args.subject.labelled_data(&trained.config)?;
     let splits = args.options.splits(&data, &trained.config)?;
-    let stream =
-        EvalStream::new(&trained.config).resumable(&trained.results, &trained.identity, stop);
-    let normalizer = Normalizer::new(trained.backbone.device())?;
+    splits.check_labels()?;
+    let device = trained.backbone.device();
+    let stream = EvalStream::new(&trained.config, device).resumable(
+        &trained.results,
+        &trained.identity,
+        stop,
+    );
+    let normalizer = Normalizer::new(device)?;
     let num_train = splits.train.num_samples();
     let mut progress = EvalProgress::new(num_train + splits.test.num_samples());
     let mut encode = |source, before: u64| {
@@ -121,12 +126,12 @@ fn run_quick(args: &LinearArgs, stop: &StopRequest) -> Result<ExitCode> {
     };
     let train = encode(splits.train.clone(), 0)?;
     let test = encode(splits.test.clone(), num_train)?;
+    let tested = format!("{}{}", splits.name, left_out(train.num_left_out + test.num_left_out));
     let settings = Quick {
         epochs: args.options.epochs.unwrap_or(100),
         batch_size: args.options.batch_size.unwrap_or(256),
         seed: args.options.seed,
     };
-    let device = trained.backbone.device();
     let result = quick(train, test, splits.num_classes(), settings, device, stop)?;
     let step = trained.about.step;
     let words = format!(
@@ -139,7 +144,7 @@ fn run_quick(args: &LinearArgs, stop: &StopRequest) -> Result<ExitCode> {
     );
     outln!("linear after {step} steps of training: {words}");
     let chance = 1.0 / splits.num_classes() as f64;
-    table(&splits.name, &result.score, chance, settings.epochs, &result.lr_per_256.to_string());
+    table(&tested, &result.score, chance, settings.epochs, &result.lr_per_256.to_string());
     let report = QuickReport {
         kind: "linear",
         protocol: "quick",
@@ -147,7 +152,7 @@ fn run_quick(args: &LinearArgs, stop: &StopRequest) -> Result<ExitCode> {
         branch: &trained.about.branch,
         step,
         data: &path,
-        splits: &splits.name,
+        splits: &tested,
         lr_per_256: result.lr_per_256,
         validation_top1: result.validation_top1,
         epochs: settings.epochs,

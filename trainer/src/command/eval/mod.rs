@@ -48,7 +48,7 @@ pub(crate) struct Subject {
     /// Run folder; `knn` of the trained encoder, `linear`, `finetune` and `embed` also take a file of `smog-trainer export`
     run: PathBuf,
     /// Shards, images, Parquet files or WebDataset tars: a folder, file or pattern; or synthetic:COUNT[:SIDE] [default:
-    /// the data of the run]
+    /// the data of the run; of `knn`, `linear` and `finetune` its eval.path, where that is set]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Step of the checkpoint [default: the newest]
@@ -108,15 +108,25 @@ impl Subject {
         }
     }
 
-    /// The data, and what it is called.
+    /// The data of the run where no other is asked for, and what it is called.
     pub(crate) fn data(&self, config: &RunConfig) -> Result<(DataSet, PathBuf), TrainError> {
-        let path = self
-            .data
-            .clone()
-            .or_else(|| config.eval.path.clone())
-            .or_else(|| config.data.path.clone());
+        self.find(config, None)
+    }
+
+    /// The labelled data of the run, and what it is called: what its settings name for evaluation goes before its own.
+    fn labelled_data(&self, config: &RunConfig) -> Result<(DataSet, PathBuf), TrainError> {
+        self.find(config, config.eval.path.as_ref())
+    }
+
+    fn find(
+        &self,
+        config: &RunConfig,
+        before: Option<&PathBuf>,
+    ) -> Result<(DataSet, PathBuf), TrainError> {
+        let path = self.data.as_ref().or(before).or(config.data.path.as_ref());
         let path = path.ok_or(DataError::NotGiven)?;
-        Ok((DataSet::find(&path, &config.data.remote(), &Progress::new())?, path))
+        let data = DataSet::find(path, &config.data.remote(), &Progress::new())?;
+        Ok((data, path.clone()))
     }
 }
 
@@ -128,13 +138,13 @@ fn labelled(
     test: Option<&str>,
 ) -> Result<KnnData, TrainError> {
     let train = train.unwrap_or(&config.eval.train_split);
-    let knn = |tests: &[String]| {
-        data.knn(train, tests).map_err(|error| error.chosen_by("--train-split NAME"))
+    let Some(test) = test else {
+        let knn = data.knn(train, &config.eval.test_splits);
+        return Ok(knn.map_err(|error| error.chosen_by("--train-split NAME"))?);
     };
-    let Some(test) = test else { return Ok(knn(&config.eval.test_splits)?) };
-    // Asked for by name, so it must be there; only the settings' list is a choice.
+    // Asked for by name, so it must be there and is never passed over; only the settings' list is a choice.
     data.open_for(test, "--test-split NAME")?;
-    Ok(knn(&[test.to_owned()])?)
+    Ok(data.knn_with(train, test).map_err(|error| error.chosen_by("--train-split NAME"))?)
 }
 
 /// Writes a result as JSON, whole or not at all, and says where.

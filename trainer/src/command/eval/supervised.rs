@@ -9,6 +9,7 @@ use smog_terminal::exit_code::INTERRUPTED;
 use smog_terminal::{note, outln};
 use smog_trainer::data::DataSet;
 use smog_trainer::error::TrainError;
+use smog_trainer::eval::left_out;
 use smog_trainer::eval::splits::Splits;
 use smog_trainer::eval::supervised::{Ended, Job, Protocol, Report, Score, TrainingFigures};
 use smog_trainer::settings::RunConfig;
@@ -22,7 +23,8 @@ pub(super) struct Options {
     /// Split whose labels are learnt [default: eval.train_split]
     #[arg(long, value_name = "SPLIT")]
     train_split: Option<String>,
-    /// Split that is tested [default: the first of eval.test_splits that is there]
+    /// Split that is tested [default: the first of eval.test_splits that is there and has
+    /// classes]
     #[arg(long, value_name = "SPLIT")]
     test_split: Option<String>,
     /// Passes over the training samples [default: the protocol's]
@@ -51,7 +53,10 @@ impl Options {
     /// The labelled splits.
     pub(super) fn splits(&self, data: &DataSet, config: &RunConfig) -> Result<Splits> {
         let (train, test) = (self.train_split.as_deref(), self.test_split.as_deref());
-        Splits::new(&labelled(data, config, train, test)?)
+        let data = labelled(data, config, train, test)?;
+        let splits = Splits::new(&data)?;
+        data.remark().iter().for_each(|remark| note(remark));
+        Ok(splits)
     }
 
     /// Refuses numbers that no training can be done with.
@@ -162,7 +167,8 @@ pub(super) fn evaluate(
                 true => format!("{head_lr}"),
                 false => format!("{encoder_lr} / {head_lr}"),
             };
-            table(&about.splits, &report.score, report.chance, protocol.epochs, &lr);
+            let tested = format!("{}{}", about.splits, left_out(report.num_left_out));
+            table(&tested, &report.score, report.chance, protocol.epochs, &lr);
             if let Some(text) = not_learnt(report.last_loss, report.chance, head_lr) {
                 note(&text);
             }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use smog_model::guard;
+use smog_pipeline::source::mixing_advice;
 use smog_pipeline::stream::{BatchStream, Next, Start, StreamState};
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -15,7 +16,7 @@ use super::score::Score;
 use super::training::{Training, labels};
 use crate::checkpoint::{CheckpointError, RunState, Store};
 use crate::error::TrainError;
-use crate::eval::features::EvalStream;
+use crate::eval::features::{EvalStream, is_own};
 use crate::eval::splits::Splits;
 use crate::images::Normalizer;
 use crate::signals::StopRequest;
@@ -69,6 +70,8 @@ pub struct Report {
     /// Accuracy on the test split.
     #[serde(flatten)]
     pub score: Score,
+    /// Samples of the test split that cannot be decoded, and were not tested.
+    pub num_left_out: u64,
     /// Share that guessing would get right.
     pub chance: f64,
     /// Samples that were trained on.
@@ -92,7 +95,7 @@ impl Job {
     /// A job whose checkpoints lie in the results of `trained`, in a folder named by all that decides the outcome.
     ///
     /// # Errors
-    /// If the batch is larger than the training split.
+    /// If the batch is larger than the training split, or a sample of either split has no label.
     pub fn new(protocol: Protocol, trained: Trained, splits: Splits, prefix: &str) -> Result<Self> {
         let num_train = splits.train.num_samples();
         ensure!(
@@ -100,13 +103,19 @@ impl Job {
             "a batch of {} is larger than the {num_train} training samples; lower --batch-size",
             protocol.batch_size
         );
-        let stream = EvalStream::new(&trained.config);
+        splits.check_labels()?;
+        let stream = EvalStream::new(&trained.config, trained.backbone.device());
         let mut hasher = blake3::Hasher::new();
         let recipe = stream.training(protocol.batch_size, protocol.seed);
         let facts = serde_json::to_string(&protocol)?;
         let render = format!("{:?} {:?} {:?}", recipe.recipe, recipe.render, recipe.order);
         for part in [&facts, &trained.identity, &render, splits.train.digest()] {
             hasher.update(part.as_bytes()).update(b"\n");
+        }
+        // As many as the training split has, but for numbered classes of which it lacks the last.
+        let num_classes = splits.num_classes();
+        if num_classes != splits.train.classes().len() as i64 {
+            hasher.update(&num_classes.to_le_bytes());
         }
         let digest = hasher.finalize().to_hex().to_string();
         let name = format!("{prefix}-{:08}-{}-{}", trained.about.step, protocol.name, &digest[..8]);
@@ -148,9 +157,13 @@ impl Job {
             position = Position { loss: state.last_loss, seconds: state.trained_seconds };
         }
         let config = self.stream.training(self.protocol.batch_size, self.protocol.seed);
+        let train = self.splits.train.clone();
+        if let Ok(Some(advice)) = mixing_advice(&*train, config.order, config.batch_size) {
+            tracing::warn!("training samples of the classifier: {advice}");
+        }
         let start =
             saved.as_ref().map_or(Start::Step(0), |saved| Start::State(&saved.state.stream));
-        let mut stream = BatchStream::open(self.splits.train.clone(), config, start)
+        let mut stream = BatchStream::open(train, config, start)
             .map_err(TrainError::of_evaluation)
             .context("cannot open the training split")?;
         let num_steps = stream.steps_per_epoch() * u64::from(self.protocol.epochs);
@@ -167,8 +180,10 @@ impl Job {
         if !is_done {
             return Ok(Ended::Interrupted);
         }
+        let (score, num_left_out) = self.test(&training)?;
         Ok(Ended::Finished(Report {
-            score: self.test(&training)?,
+            score,
+            num_left_out,
             chance: 1.0 / self.splits.num_classes() as f64,
             num_train: self.splits.train.num_samples(),
             num_steps,
@@ -246,22 +261,32 @@ impl Job {
         Ok(true)
     }
 
-    fn test(&self, training: &Training) -> Result<Score> {
+    /// Accuracy, and how many samples cannot be decoded: what stands in for them is not tested twice.
+    fn test(&self, training: &Training) -> Result<(Score, u64)> {
         let normalizer = Normalizer::new(self.trained.backbone.device())?;
-        let mut score = Score::default();
+        let (mut score, mut num_left_out) = (Score::default(), 0);
         self.stream.for_each(self.splits.test.clone(), |batch| {
             let num_valid = batch.num_valid();
+            let rows: Vec<i64> = (0..num_valid)
+                .filter(|&row| is_own(&batch.keys()[row]))
+                .map(|row| row as i64)
+                .collect();
+            num_left_out += (num_valid - rows.len()) as u64;
+            if rows.is_empty() {
+                return Ok(true);
+            }
             let labels = labels(batch, num_valid)?;
             guard(|| {
                 no_grad(|| {
                     let features = self.trained.backbone.encode(&normalizer.view(batch, 0));
                     let logits = training.head.forward(&features).to_device(Device::Cpu);
-                    score.count(&logits.narrow(0, 0, num_valid as i64), &labels);
+                    let rows = Tensor::from_slice(&rows);
+                    score.count(&logits.index_select(0, &rows), &labels.index_select(0, &rows));
                 })
             })?;
             Ok(true)
         })?;
-        Ok(score.finish())
+        Ok((score.finish(), num_left_out))
     }
 
     fn state(&self, step: u64, position: &Position, stream: StreamState) -> RunState {

@@ -133,7 +133,7 @@ fn a_request_to_stop_ends_an_evaluation_between_two_steps_and_not_the_last() {
             asked.request();
             Ok(())
         });
-        session.knn.as_mut().unwrap().0 = KnnData { bank, queries: None, name: "train".to_owned() };
+        session.knn.as_mut().unwrap().0 = KnnData::new(("train", bank), None);
         session.train(&stop).unwrap()
     };
     assert_eq!(interrupted(), Outcome::Interrupted);
