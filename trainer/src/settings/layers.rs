@@ -109,7 +109,7 @@ impl RawConfig {
         self.with_flag(SET, text)
     }
 
-    /// Puts several on top, in their order, but those of a [`KIND`] first: another kind replaces its table, and what else was
+    /// Puts several on top, in their order, but those of a `kind` first: another kind replaces its table, and what else was
     /// set in it is meant for the new one.
     ///
     /// # Errors
