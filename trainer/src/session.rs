@@ -21,6 +21,7 @@ use crate::device::{Chosen, name};
 use crate::error::TrainError;
 use crate::eval::EvalStream;
 use crate::eval::knn::KnnData;
+use crate::eval::labels::LabelError;
 use crate::folder::RunFolder;
 use crate::gpu_load::GpuLoad;
 use crate::images::Normalizer;
@@ -374,6 +375,8 @@ fn knn_data(
         .knn(&config.eval.train_split, &config.eval.test_splits)
         .map_err(|error| error.chosen_by("--set eval.train_split=NAME"))?;
     knn.check().map_err(|error| match error {
+        // A file that cannot be read is no matter of settings.
+        error @ TrainError::Labels(LabelError::Read { .. }) => error,
         TrainError::Labels(error) => TrainError::NoKnn { source: error.into() },
         error => error,
     })?;
