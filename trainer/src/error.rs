@@ -18,9 +18,7 @@ use crate::misfits::Misfits;
 use crate::outfile::OutFileError;
 use crate::resume::ResumeError;
 use crate::settings::SettingsError;
-use words::{
-    cuda_advice, ended, go_on, good_step, less_memory, look, remarks, seen, steps, way_on, when,
-};
+use words::{cuda_advice, ended, go_on, good_step, less_memory, look, remarks, seen, steps, when};
 
 /// A run that cannot begin, or that stopped.
 #[derive(Debug, thiserror::Error)]
@@ -239,18 +237,16 @@ pub enum TrainError {
     },
     /// A part of the run failed between two steps. What was trained is saved.
     #[error(
-        "{what} failed {}: {}{}",
-        when(*step), one_line(&**source), way_on(*step, advice, run.as_deref())
+        "{what} failed {}: {}{way_on}",
+        when(*step), one_line(&**source)
     )]
     Halted {
         /// The part.
         what: &'static str,
         /// Steps done, and saved.
         step: u64,
-        /// What to do about it.
-        advice: String,
-        /// The run folder, where one can go on in it.
-        run: Option<PathBuf>,
+        /// What is saved and what to do, as sentences behind a full stop; empty where nothing is kept.
+        way_on: String,
         /// The cause.
         #[source]
         source: EvalFailure,
@@ -267,7 +263,7 @@ pub enum TrainError {
         source: EvalFailure,
     },
     /// Pictures cannot be made ready for the encoder.
-    #[error("the evaluation failed")]
+    #[error("pictures cannot be made ready for the encoder")]
     Eval(#[source] EvalFailure),
     /// A file of the run folder cannot be used.
     #[error("cannot {action} {}", path.display())]

@@ -9,9 +9,9 @@ use smog_pipeline::source::{MemorySource, Source};
 /// Pictures of a kind, and rows of its row groups.
 const PICTURES: u32 = 24;
 const ROWS_PER_GROUP: u32 = 8;
-/// Sizes that they have by turns: whole blocks, odd ones, and little more than a block. What is smaller still may well be
-/// refused, and then the processor has it.
-const SIZES: [(u16, u16); 4] = [(320, 240), (333, 251), (641, 427), (17, 9)];
+/// Sizes that they have by turns: whole blocks, odd ones, and little more than the engines' least side. What is smaller
+/// is not theirs.
+const SIZES: [(u16, u16); 4] = [(320, 240), (333, 251), (641, 427), (67, 65)];
 const QUALITY: u8 = 92;
 
 /// How a picture is coded.

@@ -231,7 +231,7 @@ impl Store {
     ) {
         let delete = |path: &Path| {
             if let Err(error) = remove(path) {
-                tracing::warn!("{}; it is tried again with the next checkpoint", one_line(&error));
+                tracing::warn!("{}; it stays for now", one_line(&error));
             }
         };
         let names = self.names();

@@ -81,16 +81,6 @@ pub(super) fn when(step: u64) -> String {
     }
 }
 
-/// How a run goes on that was ended between two steps.
-pub(super) fn way_on(step: u64, advice: &str, run: Option<&Path>) -> String {
-    let Some(run) = run else { return String::new() };
-    let (saved, go_on) = match step {
-        0 => ("", "begin with"),
-        _ => ("What was trained is saved. ", "go on with"),
-    };
-    format!(". {saved}{advice}, and {go_on}: smog-trainer run --resume {}", quoted(run))
-}
-
 /// What makes a step smaller, as far as it may change.
 pub(super) fn less_memory(
     has_checkpoint: bool,

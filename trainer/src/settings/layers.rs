@@ -109,18 +109,22 @@ impl RawConfig {
         self.with_flag(SET, text)
     }
 
-    /// Puts several on top, in their order, but those of a `kind` first: another kind replaces its table, and what else was
-    /// set in it is meant for the new one.
+    /// Puts several on top, in their order, but that of a `kind` before others of its table: another kind replaces the table,
+    /// and what else was set in it is meant for the new one.
     ///
     /// # Errors
     /// As [`RawConfig::with_set`].
     pub fn with_sets(self, texts: &[String]) -> Result<Self, SettingsError> {
-        let is_kind = |text: &&String| {
+        let mut ordered: Vec<&String> = Vec::new();
+        for text in texts {
             let key = text.split_once('=').map_or("", |(key, _)| key.trim());
-            key.rsplit_once('.').is_some_and(|(_, last)| last == KIND)
-        };
-        let (kinds, others): (Vec<_>, Vec<_>) = texts.iter().partition(is_kind);
-        kinds.into_iter().chain(others).try_fold(self, |raw, text| raw.with_set(text))
+            let table = key.strip_suffix(KIND).filter(|table| table.ends_with('.'));
+            let of_table =
+                |table: &str| ordered.iter().position(|set| set.trim().starts_with(table));
+            let at = table.and_then(of_table).unwrap_or(ordered.len());
+            ordered.insert(at, text);
+        }
+        ordered.into_iter().try_fold(self, |raw, text| raw.with_set(text))
     }
 
     /// As [`RawConfig::with_set`], for a flag that stands for a setting.

@@ -3,6 +3,7 @@
 use smog_model::ModelError;
 use smog_pipeline::runtime::PipelineError;
 use smog_terminal::failure::one_line;
+use smog_terminal::quoted;
 
 use super::report::Window;
 use crate::checkpoint::CheckpointError;
@@ -43,29 +44,45 @@ impl Session {
             tracing::warn!("{}", one_line(&error));
             return worse;
         }
-        self.halted("the stream of batches", "Mend that", error.into())
+        let way_on = self.way_on("What was trained is saved. ", "Mend that");
+        TrainError::Halted {
+            what: "the stream of batches",
+            step: self.position.step,
+            way_on,
+            source: error.into(),
+        }
     }
 
-    /// Ends a run whose evaluation failed. Its state was saved before.
+    /// Ends a run whose evaluation failed. Its state was saved before, and it does not come back to that evaluation.
     pub(super) fn evaluation_failed(&self, error: anyhow::Error) -> TrainError {
+        let step = self.position.step;
         let refusal = error.chain().find_map(|cause| cause.downcast_ref::<ModelError>());
         let advice = match refusal.is_some_and(is_out_of_memory) {
             true => "Lower eval.batch_size (--set eval.batch_size=N)",
             false => "Mend that",
         };
         let advice = format!("{advice}, or train without evaluations (--set eval.knn_every=never)");
-        self.halted("the evaluation", &advice, error.into())
+        let again =
+            format!("smog-trainer eval knn {} --checkpoint {step}", quoted(self.folder.path()));
+        let way_on = if step == 0 || !self.is_kept() {
+            self.way_on("", &advice)
+        } else if step == self.timetable.scale.total_steps {
+            format!(". The run is complete, and saved. Mend that, and evaluate it with: {again}")
+        } else {
+            let saved = format!("What was trained is saved (this evaluation alone: {again}). ");
+            self.way_on(&saved, &advice)
+        };
+        TrainError::Halted { what: "the evaluation", step, way_on, source: error.into() }
     }
 
-    fn halted(
-        &self,
-        what: &'static str,
-        advice: &str,
-        source: crate::error::EvalFailure,
-    ) -> TrainError {
-        let run = self.is_kept().then(|| self.folder.path().to_owned());
-        let advice = advice.to_owned();
-        TrainError::Halted { what, step: self.position.step, advice, run, source }
+    /// How the run goes on once `advice` was followed; nothing where it has no folder.
+    fn way_on(&self, saved: &str, advice: &str) -> String {
+        if !self.is_kept() {
+            return String::new();
+        }
+        let go_on = if self.position.step == 0 { "begin with" } else { "go on with" };
+        let run = quoted(self.folder.path());
+        format!(". {saved}{advice}, and {go_on}: smog-trainer run --resume {run}")
     }
 
     /// What to do about a checkpoint that could not be written. Where it was, and only what follows could not be done, the

@@ -131,7 +131,9 @@ impl Session {
             match self.store.set_aside(step, &dir) {
                 Ok(older) => {
                     good = older;
-                    stands_for_state = older.is_some() && step == self.position.step;
+                    // It may be that it could not be moved, and only the way on was found.
+                    let is_there = Store::new(dir.clone(), 1).of_step(step).is_ok();
+                    stands_for_state = older.is_some() && is_there && step == self.position.step;
                 }
                 Err(error) => refused.push(format!(
                     "the checkpoint of step {step}, which is to blame, could not be set aside: {}; remove it before you go on",

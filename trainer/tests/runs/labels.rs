@@ -53,6 +53,10 @@ fn samples_without_a_label_are_refused_before_anything_is_encoded() {
         assert!(text.contains("train -> val, 60 against 60"), "{text}");
         let (code, text) = eval(&run, &pictures, &["knn", "--train-split", "test"]);
         assert!(code == 2 && text.contains("--train-split NAME"), "{code} {text}");
+        // Before a share of the labels is drawn.
+        let splits = ["--train-split", "test", "--test-split", "val"];
+        let (code, text) = eval(&run, &pictures, &[FINETUNE, &splits].concat());
+        assert!(code == 2 && text.contains(told), "{code} {text}");
 
         // A run that would look at them during the training does not begin.
         let of_run = |sets: &[&str]| {

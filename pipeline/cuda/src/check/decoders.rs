@@ -21,7 +21,7 @@ use clock::{Clock, rate};
 use super::{CheckError, Machine, options};
 use crate::CudaError;
 use crate::kernels::{Normalize, PixelKind, Surface};
-use crate::nvjpeg::Begun;
+use crate::nvjpeg::{Begun, LEAST_SIDE};
 use crate::renderer::{self, BatchDecoder, Device};
 use crate::route::{Route, Router, Unchecked};
 use crate::surfaces::{SurfaceLease, Surfaces};
@@ -100,7 +100,8 @@ fn pictures(source: &dyn Source, settings: &RenderSettings) -> Result<Vec<Pictur
             }
             looked_at += 1;
             let encoded = group.encoded(row);
-            if router.route(encoded, meta) == Route::Hardware {
+            let is_large = meta.width.min(meta.height) >= LEAST_SIDE;
+            if is_large && router.route(encoded, meta) == Route::Hardware {
                 pictures.push(Picture { encoded: encoded.to_vec(), meta: *meta });
             }
         }
@@ -310,7 +311,14 @@ mod tests {
         let mut encoded = Vec::new();
         let mut encoder = Encoder::new(&mut encoded, 90);
         encoder.set_progressive(is_progressive);
-        encoder.encode(&[90; 3 * 16 * 8], 16, 8, ColorType::Rgb).unwrap();
+        encoder.encode(&[90; 3 * 80 * 64], 80, 64, ColorType::Rgb).unwrap();
+        encoded
+    }
+
+    fn tiny() -> Vec<u8> {
+        let mut encoded = Vec::new();
+        let encoder = Encoder::new(&mut encoded, 90);
+        encoder.encode(&[90; 3 * 80 * 63], 80, 63, ColorType::Rgb).unwrap();
         encoded
     }
 
@@ -324,7 +332,9 @@ mod tests {
         let none = MemorySource::new(&images[3..], 2).unwrap();
         let error = pictures(&none, &settings).unwrap_err().to_string();
         assert!(error.starts_with("none of the first 2 images"), "{error}");
-        let many = SyntheticSource::new(3000, 100, 16, 0);
+        let small = MemorySource::new(&[tiny()], 1).unwrap();
+        assert!(pictures(&small, &settings).is_err(), "the engines are not asked for it");
+        let many = SyntheticSource::new(3000, 100, 64, 0);
         assert_eq!(pictures(&many, &settings).unwrap().len(), MAX_PICTURES);
     }
 }

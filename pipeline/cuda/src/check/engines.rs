@@ -59,7 +59,6 @@ pub struct Damage {
 /// If the device lacks something, a call fails, or the engines refuse a plain image.
 pub fn engines(device: u32, rounds: u32) -> Result<Option<Engines>, CudaError> {
     let Some(mut bench) = Bench::open(device)? else { return Ok(None) };
-    let before = free_bytes(&bench.target.gpu)?;
     let overtaken = bench.overtaken(rounds)?;
     let mut early = 0;
     for round in 0..rounds as usize {
@@ -79,7 +78,7 @@ pub fn engines(device: u32, rounds: u32) -> Result<Option<Engines>, CudaError> {
         early,
         wrong,
         made_bytes: bench.made_bytes,
-        grown_bytes: before.saturating_sub(after),
+        grown_bytes: bench.free_bytes.saturating_sub(after),
     }))
 }
 
@@ -116,6 +115,8 @@ struct Bench {
     found: JpegEngines,
     decoder: HardwareDecoder,
     made_bytes: u64,
+    /// Device memory that was free then, before the first batch.
+    free_bytes: u64,
     /// Images of a batch.
     images: usize,
     /// Room for two batches.
@@ -138,9 +139,11 @@ impl Bench {
         let before = free_bytes(&gpu)?;
         let bytes = CudaOptions::DEFAULT_STAGING_BYTES;
         let decoder = HardwareDecoder::new(found.handle, &gpu, images, bytes)?;
-        let made_bytes = before.saturating_sub(free_bytes(&gpu)?);
+        let free_bytes = free_bytes(&gpu)?;
+        let made_bytes = before.saturating_sub(free_bytes);
         let (pictures, expected) = ([first, second, half], Vec::new());
-        let mut new = Self { found, decoder, made_bytes, images, target, pictures, expected };
+        let mut new =
+            Self { found, decoder, made_bytes, free_bytes, images, target, pictures, expected };
         for picture in [0, 1] {
             if !new.decoder.takes(&new.pictures[picture], SIDE, SIDE)? {
                 return Err(not_taken("a header that is not supported".to_owned()));

@@ -26,7 +26,7 @@ const IMAGES_PER_CORE: u32 = 4;
 const EXPECTED_SIDE: i32 = 2048;
 /// The engines are not asked for images with a smaller side, which their hardware does not take: a batch with one would
 /// fail as a whole.
-const LEAST_SIDE: u32 = 64;
+pub(crate) const LEAST_SIDE: u32 = 64;
 
 /// The engines of a device, used from one thread.
 #[derive(Debug)]

@@ -8,6 +8,6 @@ mod library;
 mod status;
 
 pub(crate) use handle::{Backend, Handle, JpegEngines, engines, unless_refused};
-pub(crate) use hardware::{Begun, HardwareDecoder};
+pub(crate) use hardware::{Begun, HardwareDecoder, LEAST_SIDE};
 pub(crate) use hybrid::HybridDecoder;
 pub use library::{Nvjpeg, Version};

@@ -41,12 +41,23 @@ pub(crate) fn check(what: &'static str, status: sys::nvjpegStatus_t) -> Result<(
 /// must not pass for a bad image.
 pub(crate) fn is_refusal(what: &'static str, status: sys::nvjpegStatus_t) -> bool {
     static SAID: Once = Once::new();
+    static MISMATCH_SAID: Once = Once::new();
     if status == sys::nvjpegStatus_t_NVJPEG_STATUS_ALLOCATOR_FAILURE {
         SAID.call_once(|| {
             tracing::warn!(
                 what,
                 "nvJPEG finds no memory for images; other decoders take them, more slowly: lower the batch size or \
                  surface_bytes (said once)"
+            );
+        });
+        return true;
+    }
+    if status == sys::nvjpegStatus_t_NVJPEG_STATUS_ARCH_MISMATCH {
+        // Of a stream or format that the device cannot do; where it is of all, that must not go unseen.
+        MISMATCH_SAID.call_once(|| {
+            tracing::warn!(
+                what,
+                "nvJPEG says that this device cannot decode an image; other decoders take such, more slowly (said once)"
             );
         });
         return true;
@@ -64,8 +75,6 @@ fn is_of_the_image(status: sys::nvjpegStatus_t) -> bool {
             // Seen for corrupt files by others, and for images over what the engines take.
             | sys::nvjpegStatus_t_NVJPEG_STATUS_INTERNAL_ERROR
             | sys::nvjpegStatus_t_NVJPEG_STATUS_INVALID_PARAMETER
-            // What the device cannot do with this stream or format.
-            | sys::nvjpegStatus_t_NVJPEG_STATUS_ARCH_MISMATCH
     )
 }
 

@@ -66,7 +66,11 @@ pub(super) fn run(args: &FinetuneArgs) -> Result<ExitCode> {
     let mut splits = args.options.splits(&data, &trained.config)?;
     let subset = match &args.subset {
         Some(list) => subset::read(list, &*splits.train)?,
-        None => subset::draw(&*splits.train, args.fraction, args.options.seed)?,
+        None => {
+            // The share is drawn from each class, so every sample needs one.
+            splits.check_labels()?;
+            subset::draw(&*splits.train, args.fraction, args.options.seed)?
+        }
     };
     let list = subset::to_text(&*splits.train, &subset);
     let num_chosen = subset.samples.len();

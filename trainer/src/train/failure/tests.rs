@@ -110,9 +110,19 @@ fn an_evaluation_that_fails_costs_no_step_and_says_how_to_go_on() {
     open(true, Some(1)).train(&StopRequest::default()).unwrap();
     let text = fails(open(true, None));
     assert!(text.starts_with("the evaluation failed after step 2: "), "{text}");
-    assert!(text.contains("What was trained is saved. Mend that, or"), "{text}");
+    let again =
+        format!("alone: smog-trainer eval knn {} --checkpoint 2). Mend that", run.display());
+    assert!(text.contains(&again), "{text}");
     assert!(text.ends_with(&format!("go on with: smog-trainer run --resume {}", run.display())));
     assert_eq!(newest(&run).state.step, 2);
+    // The run is over, so that there is nothing to go on with.
+    let mut last = open(true, None);
+    last.timetable.knn_every = None;
+    let text = fails(last);
+    assert!(text.starts_with("the evaluation failed after step 6: "), "{text}");
+    let again = format!("evaluate it with: smog-trainer eval knn {} --checkpoint 6", run.display());
+    assert!(text.ends_with(&again), "{text}");
+    assert_eq!(newest(&run).state.step, 6);
 }
 
 #[test]
