@@ -314,7 +314,8 @@ impl DataSet {
     /// # Errors
     /// If a split is not there or cannot be opened.
     pub fn knn_with(&self, bank: &str, test: &str) -> Result<KnnData, DataError> {
-        let (source, queries) = (self.open(bank)?, self.open(test)?);
+        let queries = self.open_for(test, "--test-split NAME")?;
+        let source = self.open_for(bank, "--train-split NAME")?;
         let are_others = queries.digest() != source.digest();
         Ok(KnnData::new((bank, source), are_others.then_some((test, queries))))
     }

@@ -140,8 +140,6 @@ impl Session {
         threads.apply();
         let progress = Progress::new(timetable.scale.total_steps, options.quiet);
         let say = |line: &str| progress.note(line);
-        let knn = knn_data(&config, eval_data.unwrap_or(data), device, &say)?;
-
         let opened = options.resume.then(|| RunFolder::open(&options.run_dir)).transpose()?;
         let checkpoint =
             opened.as_ref().map(|folder| resume::newest(folder, &say)).transpose()?.flatten();
@@ -151,6 +149,8 @@ impl Session {
             }
             _ => Vec::new(),
         };
+        // Reads all labels, which takes a while where they are far away: what is refused without that comes first.
+        let knn = knn_data(&config, eval_data.unwrap_or(data), device, &say)?;
 
         let mut stream = config.stream.config(
             config.augment.clone(),

@@ -143,8 +143,7 @@ fn labelled(
         return Ok(knn.map_err(|error| error.chosen_by("--train-split NAME"))?);
     };
     // Asked for by name, so it must be there and is never passed over; only the settings' list is a choice.
-    data.open_for(test, "--test-split NAME")?;
-    Ok(data.knn_with(train, test).map_err(|error| error.chosen_by("--train-split NAME"))?)
+    Ok(data.knn_with(train, test)?)
 }
 
 /// Writes a result as JSON, whole or not at all, and says where.
