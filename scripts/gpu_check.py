@@ -52,6 +52,7 @@ def attempt(name: str, rows: Iterator[Row], journal: Journal) -> None:
             journal.add(row)
     except Broken as error:
         journal.add(Row(name, FAILED, note=str(error)))
+    # Whatever it is: the rows that follow are worth more on a machine that is lent for minutes.
     except Exception as error:  # noqa: BLE001
         traceback.print_exc()
         journal.add(Row(name, FAILED, note=f"it cannot be made, or its figures cannot be read: {error!r}"))

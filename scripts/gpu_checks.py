@@ -84,10 +84,13 @@ def one_step(machine: Machine, sizes: Sizes, data: Path, work: Path) -> Iterator
     are chosen by the largest of many numbers."""
     preset, settings = compared(sizes)
     settings += ("reset.every=never",)
-    run = lambda name, device, *sets: machine.train(  # noqa: E731
-        work / name, data, preset, settings + sets, "--steps", 5, "--device", device)  # fmt: skip
-    at_most = lambda name, found, expected, limit: report.check(  # noqa: E731
-        name, report.relative(found, expected), limit, at_least=False)  # fmt: skip
+
+    def run(name: str, device: str, *sets: str) -> Path:
+        return machine.train(work / name, data, preset, settings + sets, "--steps", 5, "--device", device)
+
+    def at_most(name: str, found: float, expected: float, limit: float) -> Row:
+        return report.check(name, report.relative(found, expected), limit, at_least=False)
+
     cpu, gpu = run("step-cpu", "cpu"), run("step-gpu", machine.device)
     expected, found = report.losses(cpu), report.losses(gpu)
     norms = [report.events(path, "step")[0]["gradient_norm"] for path in (gpu, cpu)]
@@ -118,9 +121,11 @@ def loader(machine: Machine, sizes: Sizes, data: Path, _work: Path) -> Iterator[
 
 
 def never_starved(machine: Machine, sizes: Sizes, data: Path, work: Path) -> Iterator[Row]:
-    run = lambda name, mode, *sets: machine.train(  # noqa: E731
-        work / name, data, sizes.preset, (*sizes.settings, "run.checkpoint_every=never", *sets),
-        "--steps", sizes.steps, "--device", machine.device, "--data-mode", mode)  # fmt: skip
+    def run(name: str, mode: str, *sets: str) -> Path:
+        return machine.train(
+            work / name, data, sizes.preset, (*sizes.settings, "run.checkpoint_every=never", *sets),
+            "--steps", sizes.steps, "--device", machine.device, "--data-mode", mode)  # fmt: skip
+
     ceiling = report.rate(run("resident", "resident"))
     yield Row("one resident batch: the ceiling", MEASURED, ceiling, "images/s")
     yield from beside_ceiling("CPU renderer", run("stream", "stream", "stream.renderer=cpu"), ceiling, machine)
@@ -135,9 +140,12 @@ def launches(machine: Machine, sizes: Sizes, data: Path, work: Path) -> Iterator
     The driver holds a host up that is too far ahead, so for the large batch that is an upper bound, and the time for a few
     images, which takes as many launches, is set beside it."""
     tiny = sizes is REHEARSAL
-    run = lambda name, preset, settings: machine.train(  # noqa: E731
-        work / name, data, preset, (*settings, "run.checkpoint_every=never"), "--steps", 2 if tiny else 60,
-        "--device", machine.device, "--data-mode", "resident")  # fmt: skip
+
+    def run(name: str, preset: str, settings: tuple[str, ...]) -> Path:
+        return machine.train(
+            work / name, data, preset, (*settings, "run.checkpoint_every=never"), "--steps", 2 if tiny else 60,
+            "--device", machine.device, "--data-mode", "resident")  # fmt: skip
+
     scaled = ("run.batch_size=8", "run.precision=f32", "model.encoder.width=8", "model.groups.count=8") if tiny else ()
     small = run("launches-small", "cifar10-resnet18", (*SMALL, *scaled))
     few = run("launches-few", sizes.preset, (*sizes.settings, f"run.batch_size={FEW}", 'run.log_every="10 steps"'))

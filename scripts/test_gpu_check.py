@@ -67,7 +67,9 @@ class Figures(unittest.TestCase):
         self.assertEqual(report.losses(self.run_dir, since="resume"), {})
 
     def test_launches_are_told_in_milliseconds_beside_what_the_gpu_needed(self):
-        line = lambda step, ratio: {**self.step(step, 1), "launch_seconds": 0.02, "launch_ratio": ratio}  # noqa: E731
+        def line(step, ratio):
+            return {**self.step(step, 1), "launch_seconds": 0.02, "launch_ratio": ratio}
+
         self.write(self.step(10, 1), line(20, 0.9), line(30, 0.1), line(40, 0.3), line(50, 0.1))
         ratio, unit, target, note = report.launches(self.run_dir)
         self.assertEqual((ratio, unit, target), (0.1, "", ""), "lines of the warm-up do not count")
